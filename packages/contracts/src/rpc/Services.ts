@@ -1,0 +1,67 @@
+/** The four services: descriptor and typed errors, once. Servers and clients are made from these. */
+import {
+  type AlreadyBought,
+  Banned,
+  Busy,
+  type Forbidden,
+  IdempotencyMismatch,
+  InFlight,
+  InvalidInput,
+  NotFound,
+  PaymentDeclined,
+  PaymentMismatch,
+  RateLimited,
+  type StaleVersion,
+  Unauthenticated,
+  UsernameTaken,
+  WrongCredentials,
+  WrongState,
+} from "../errors/Errors.ts"
+import { IdentityService } from "../gen/floodgate/identity/v1/identity_pb.ts"
+import { InventoryService } from "../gen/floodgate/inventory/v1/inventory_pb.ts"
+import { OrderingService } from "../gen/floodgate/ordering/v1/ordering_pb.ts"
+import { PaymentService } from "../gen/floodgate/payment/v1/payment_pb.ts"
+import { defineRpc } from "./defineRpc.ts"
+
+export const IdentityRpc = defineRpc(IdentityService, {
+  register: [UsernameTaken, InvalidInput, RateLimited],
+  login: [WrongCredentials, Banned, RateLimited],
+  refresh: [Unauthenticated, Banned],
+  logout: [],
+  getUser: [NotFound],
+  batchGetUsers: [InvalidInput],
+  setRoles: [NotFound, InvalidInput],
+  getJwks: [],
+  getWallet: [NotFound],
+  listWalletEntries: [NotFound, InvalidInput],
+  debitWallet: [NotFound, InvalidInput],
+  voidDebit: [NotFound],
+  creditWallet: [NotFound, InvalidInput],
+})
+
+export const InventoryRpc = defineRpc(InventoryService, {
+  createProduct: [InvalidInput, InFlight, IdempotencyMismatch, Busy],
+  getProduct: [NotFound],
+  batchGetProducts: [InvalidInput],
+  listProducts: [InvalidInput],
+  warmUp: [NotFound, WrongState, Busy],
+  reserveBatch: [InvalidInput],
+  getReservation: [NotFound, InvalidInput],
+})
+
+export const OrderingRpc = defineRpc(OrderingService, {
+  getOrder: [NotFound],
+  batchGetOutcomes: [InvalidInput],
+  listOrders: [InvalidInput],
+  cancelOrder: [NotFound, WrongState],
+})
+
+export const PaymentRpc = defineRpc(PaymentService, {
+  createIntent: [NotFound, InvalidInput, WrongState, IdempotencyMismatch, InFlight, PaymentDeclined],
+  getPayment: [NotFound],
+  closeOrder: [NotFound],
+  acceptCallback: [NotFound, InvalidInput, Unauthenticated, PaymentMismatch],
+})
+
+/** Kept beside the definitions so that a reader sees which errors never cross gRPC as failures. */
+export type NeverAcrossRpc = AlreadyBought | Forbidden | StaleVersion
