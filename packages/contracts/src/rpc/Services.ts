@@ -54,6 +54,8 @@ export const OrderingRpc = defineRpc(OrderingService, {
   batchGetOutcomes: [InvalidInput],
   listOrders: [InvalidInput],
   cancelOrder: [NotFound, WrongState],
+  getBarrier: [],
+  listReservations: [InvalidInput],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {

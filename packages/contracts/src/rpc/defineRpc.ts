@@ -15,6 +15,13 @@ export interface RpcDefinition<
 
 export type AnyRpcDefinition = RpcDefinition<any, any>
 
+/** The names of a definition's methods that take one message and answer one. */
+export type UnaryMethod<D extends AnyRpcDefinition> = {
+  [K in keyof D["service"]["method"]]: D["service"]["method"][K] extends { readonly methodKind: "unary" }
+    ? K
+    : never
+}[keyof D["service"]["method"]]
+
 export const defineRpc = <
   S extends DescService,
   const E extends Record<keyof S["method"], ReadonlyArray<ErrorCtor>>,

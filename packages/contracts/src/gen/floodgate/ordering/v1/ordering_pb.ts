@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file floodgate/ordering/v1/ordering.proto.
  */
 export const file_floodgate_ordering_v1_ordering: GenFile = /*@__PURE__*/
-  fileDesc("CiRmbG9vZGdhdGUvb3JkZXJpbmcvdjEvb3JkZXJpbmcucHJvdG8SFWZsb29kZ2F0ZS5vcmRlcmluZy52MSKsBAoFT3JkZXISCgoCaWQYASABKAQSEQoJb3JkZXJfbnVtGAIgASgJEg8KB3VzZXJfaWQYAyABKAQSEgoKcHJvZHVjdF9pZBgEIAEoBBIUCgxwcm9kdWN0X25hbWUYBSABKAkSEAoIcXVhbnRpdHkYBiABKA0SDgoGYW1vdW50GAcgASgDEhAKCGN1cnJlbmN5GAggASgJEjAKBXN0YXRlGAkgASgOMiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyU3RhdGUSOgoNcmVqZWN0X3JlYXNvbhgKIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZWplY3RSZWFzb24SOgoNY2FuY2VsX3JlYXNvbhgLIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SFQoNZXhwaXJlc19hdF9tcxgMIAEoAxISCgpwYWlkX2F0X21zGA0gASgDEhcKD2NhbmNlbGxlZF9hdF9tcxgOIAEoAxIVCg1jcmVhdGVkX2F0X21zGA8gASgDEhUKDXVwZGF0ZWRfYXRfbXMYECABKAMSDwoHdmVyc2lvbhgRIAEoBBI0CgdwYXltZW50GBIgASgLMiMuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyUGF5bWVudBIyCgZyZWZ1bmQYEyABKAsyIi5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXJSZWZ1bmQiQwoMT3JkZXJQYXltZW50EhIKCnBheW1lbnRfaWQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIOCgZzdGF0dXMYAyABKAkigAEKC09yZGVyUmVmdW5kEhEKCXJlZnVuZF9pZBgBIAEoCRIOCgZhbW91bnQYAiABKAMSDgoGc3RhdHVzGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhcKD3N1Y2NlZWRlZF9hdF9tcxgGIAEoAyI1Cg9HZXRPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiLQoXQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QSEgoKb3JkZXJfbnVtcxgBIAMoCSIrChhCYXRjaEdldE91dGNvbWVzUmVzcG9uc2USDwoHZGVjaWRlZBgBIAMoCSKdAQoRTGlzdE9yZGVyc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBITCgZzdGF0dXMYAiABKA1IAIgBARIwCgVzdGF0ZRgDIAEoDjIhLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlclN0YXRlEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJQgkKB19zdGF0dXMiWwoSTGlzdE9yZGVyc1Jlc3BvbnNlEiwKBm9yZGVycxgBIAMoCzIcLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoSQ2FuY2VsT3JkZXJSZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEjMKBnJlYXNvbhgDIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SDAoEbm90ZRgEIAEoCSrZAQoKT3JkZXJTdGF0ZRIbChdPUkRFUl9TVEFURV9VTlNQRUNJRklFRBAAEhYKEk9SREVSX1NUQVRFX1FVRVVFRBABEhYKEk9SREVSX1NUQVRFX1VOUEFJRBACEhQKEE9SREVSX1NUQVRFX1BBSUQQAxIZChVPUkRFUl9TVEFURV9DQU5DRUxMRUQQBBIYChRPUkRFUl9TVEFURV9SRUpFQ1RFRBAFEhkKFU9SREVSX1NUQVRFX1JFRlVORElORxAGEhgKFE9SREVSX1NUQVRFX1JFRlVOREVEEAcqtQEKDFJlamVjdFJlYXNvbhIdChlSRUpFQ1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASFwoTUkVKRUNUX1JFQVNPTl9TVE9DSxABEhcKE1JFSkVDVF9SRUFTT05fTElNSVQQAhIcChhSRUpFQ1RfUkVBU09OX0dFTkVSQVRJT04QAxIWChJSRUpFQ1RfUkVBU09OX0xPU1QQBBIeChpSRUpFQ1RfUkVBU09OX05PVF9SRVNFUlZFRBAFKnwKDENhbmNlbFJlYXNvbhIdChlDQU5DRUxfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSQ0FOQ0VMX1JFQVNPTl9VU0VSEAESGQoVQ0FOQ0VMX1JFQVNPTl9USU1FT1VUEAISGgoWQ0FOQ0VMX1JFQVNPTl9PUEVSQVRPUhADMqcDCg9PcmRlcmluZ1NlcnZpY2USVQoIR2V0T3JkZXISJi5mbG9vZGdhdGUub3JkZXJpbmcudjEuR2V0T3JkZXJSZXF1ZXN0GhwuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyIgOQAgESeAoQQmF0Y2hHZXRPdXRjb21lcxIuLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5CYXRjaEdldE91dGNvbWVzUmVxdWVzdBovLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5CYXRjaEdldE91dGNvbWVzUmVzcG9uc2UiA5ACARJmCgpMaXN0T3JkZXJzEiguZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkxpc3RPcmRlcnNSZXNwb25zZSIDkAIBElsKC0NhbmNlbE9yZGVyEikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBocLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlciIDkAICYgZwcm90bzM");
+  fileDesc("CiRmbG9vZGdhdGUvb3JkZXJpbmcvdjEvb3JkZXJpbmcucHJvdG8SFWZsb29kZ2F0ZS5vcmRlcmluZy52MSKsBAoFT3JkZXISCgoCaWQYASABKAQSEQoJb3JkZXJfbnVtGAIgASgJEg8KB3VzZXJfaWQYAyABKAQSEgoKcHJvZHVjdF9pZBgEIAEoBBIUCgxwcm9kdWN0X25hbWUYBSABKAkSEAoIcXVhbnRpdHkYBiABKA0SDgoGYW1vdW50GAcgASgDEhAKCGN1cnJlbmN5GAggASgJEjAKBXN0YXRlGAkgASgOMiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyU3RhdGUSOgoNcmVqZWN0X3JlYXNvbhgKIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZWplY3RSZWFzb24SOgoNY2FuY2VsX3JlYXNvbhgLIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SFQoNZXhwaXJlc19hdF9tcxgMIAEoAxISCgpwYWlkX2F0X21zGA0gASgDEhcKD2NhbmNlbGxlZF9hdF9tcxgOIAEoAxIVCg1jcmVhdGVkX2F0X21zGA8gASgDEhUKDXVwZGF0ZWRfYXRfbXMYECABKAMSDwoHdmVyc2lvbhgRIAEoBBI0CgdwYXltZW50GBIgASgLMiMuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyUGF5bWVudBIyCgZyZWZ1bmQYEyABKAsyIi5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXJSZWZ1bmQiQwoMT3JkZXJQYXltZW50EhIKCnBheW1lbnRfaWQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIOCgZzdGF0dXMYAyABKAkigAEKC09yZGVyUmVmdW5kEhEKCXJlZnVuZF9pZBgBIAEoCRIOCgZhbW91bnQYAiABKAMSDgoGc3RhdHVzGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhcKD3N1Y2NlZWRlZF9hdF9tcxgGIAEoAyI1Cg9HZXRPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiLQoXQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QSEgoKb3JkZXJfbnVtcxgBIAMoCSIrChhCYXRjaEdldE91dGNvbWVzUmVzcG9uc2USDwoHZGVjaWRlZBgBIAMoCSKdAQoRTGlzdE9yZGVyc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBITCgZzdGF0dXMYAiABKA1IAIgBARIwCgVzdGF0ZRgDIAEoDjIhLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlclN0YXRlEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJQgkKB19zdGF0dXMiWwoSTGlzdE9yZGVyc1Jlc3BvbnNlEiwKBm9yZGVycxgBIAMoCzIcLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoSQ2FuY2VsT3JkZXJSZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEjMKBnJlYXNvbhgDIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SDAoEbm90ZRgEIAEoCSIiChFHZXRCYXJyaWVyUmVxdWVzdBINCgVlcG9jaBgBIAEoBCIoChJHZXRCYXJyaWVyUmVzcG9uc2USEgoKcGFydGl0aW9ucxgBIAMoDSJUChdMaXN0UmVzZXJ2YXRpb25zUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImsKEVJlc2VydmF0aW9uUmVjb3JkEhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEhAKCHF1YW50aXR5GAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSDAoEbGl2ZRgFIAEoCCJuChhMaXN0UmVzZXJ2YXRpb25zUmVzcG9uc2USOQoHcmVjb3JkcxgBIAMoCzIoLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZXNlcnZhdGlvblJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkq2QEKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9TVEFURV9RVUVVRUQQARIWChJPUkRFUl9TVEFURV9VTlBBSUQQAhIUChBPUkRFUl9TVEFURV9QQUlEEAMSGQoVT1JERVJfU1RBVEVfQ0FOQ0VMTEVEEAQSGAoUT1JERVJfU1RBVEVfUkVKRUNURUQQBRIZChVPUkRFUl9TVEFURV9SRUZVTkRJTkcQBhIYChRPUkRFUl9TVEFURV9SRUZVTkRFRBAHKrUBCgxSZWplY3RSZWFzb24SHQoZUkVKRUNUX1JFQVNPTl9VTlNQRUNJRklFRBAAEhcKE1JFSkVDVF9SRUFTT05fU1RPQ0sQARIXChNSRUpFQ1RfUkVBU09OX0xJTUlUEAISHAoYUkVKRUNUX1JFQVNPTl9HRU5FUkFUSU9OEAMSFgoSUkVKRUNUX1JFQVNPTl9MT1NUEAQSHgoaUkVKRUNUX1JFQVNPTl9OT1RfUkVTRVJWRUQQBSp8CgxDYW5jZWxSZWFzb24SHQoZQ0FOQ0VMX1JFQVNPTl9VTlNQRUNJRklFRBAAEhYKEkNBTkNFTF9SRUFTT05fVVNFUhABEhkKFUNBTkNFTF9SRUFTT05fVElNRU9VVBACEhoKFkNBTkNFTF9SRUFTT05fT1BFUkFUT1IQAzKJBQoPT3JkZXJpbmdTZXJ2aWNlElUKCEdldE9yZGVyEiYuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldE9yZGVyUmVxdWVzdBocLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlciIDkAIBEngKEEJhdGNoR2V0T3V0Y29tZXMSLi5mbG9vZGdhdGUub3JkZXJpbmcudjEuQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QaLy5mbG9vZGdhdGUub3JkZXJpbmcudjEuQmF0Y2hHZXRPdXRjb21lc1Jlc3BvbnNlIgOQAgESZgoKTGlzdE9yZGVycxIoLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0T3JkZXJzUmVxdWVzdBopLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0T3JkZXJzUmVzcG9uc2UiA5ACARJbCgtDYW5jZWxPcmRlchIpLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxPcmRlclJlcXVlc3QaHC5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXIiA5ACAhJmCgpHZXRCYXJyaWVyEiguZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldEJhcnJpZXJSZXF1ZXN0GikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldEJhcnJpZXJSZXNwb25zZSIDkAIBEngKEExpc3RSZXNlcnZhdGlvbnMSLi5mbG9vZGdhdGUub3JkZXJpbmcudjEuTGlzdFJlc2VydmF0aW9uc1JlcXVlc3QaLy5mbG9vZGdhdGUub3JkZXJpbmcudjEuTGlzdFJlc2VydmF0aW9uc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * @generated from message floodgate.ordering.v1.Order
@@ -354,6 +354,130 @@ export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PUR
   messageDesc(file_floodgate_ordering_v1_ordering, 8);
 
 /**
+ * @generated from message floodgate.ordering.v1.GetBarrierRequest
+ */
+export type GetBarrierRequest = Message<"floodgate.ordering.v1.GetBarrierRequest"> & {
+  /**
+   * @generated from field: uint64 epoch = 1;
+   */
+  epoch: bigint;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.GetBarrierRequest.
+ * Use `create(GetBarrierRequestSchema)` to create a new message.
+ */
+export const GetBarrierRequestSchema: GenMessage<GetBarrierRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 9);
+
+/**
+ * @generated from message floodgate.ordering.v1.GetBarrierResponse
+ */
+export type GetBarrierResponse = Message<"floodgate.ordering.v1.GetBarrierResponse"> & {
+  /**
+   * @generated from field: repeated uint32 partitions = 1;
+   */
+  partitions: number[];
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.GetBarrierResponse.
+ * Use `create(GetBarrierResponseSchema)` to create a new message.
+ */
+export const GetBarrierResponseSchema: GenMessage<GetBarrierResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 10);
+
+/**
+ * @generated from message floodgate.ordering.v1.ListReservationsRequest
+ */
+export type ListReservationsRequest = Message<"floodgate.ordering.v1.ListReservationsRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * At most 5,000.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ListReservationsRequest.
+ * Use `create(ListReservationsRequestSchema)` to create a new message.
+ */
+export const ListReservationsRequestSchema: GenMessage<ListReservationsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 11);
+
+/**
+ * @generated from message floodgate.ordering.v1.ReservationRecord
+ */
+export type ReservationRecord = Message<"floodgate.ordering.v1.ReservationRecord"> & {
+  /**
+   * @generated from field: string order_num = 1;
+   */
+  orderNum: string;
+
+  /**
+   * @generated from field: uint64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: uint32 quantity = 3;
+   */
+  quantity: number;
+
+  /**
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+
+  /**
+   * False for a cancelled or rejected one.
+   *
+   * @generated from field: bool live = 5;
+   */
+  live: boolean;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ReservationRecord.
+ * Use `create(ReservationRecordSchema)` to create a new message.
+ */
+export const ReservationRecordSchema: GenMessage<ReservationRecord> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 12);
+
+/**
+ * @generated from message floodgate.ordering.v1.ListReservationsResponse
+ */
+export type ListReservationsResponse = Message<"floodgate.ordering.v1.ListReservationsResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.ordering.v1.ReservationRecord records = 1;
+   */
+  records: ReservationRecord[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ListReservationsResponse.
+ * Use `create(ListReservationsResponseSchema)` to create a new message.
+ */
+export const ListReservationsResponseSchema: GenMessage<ListReservationsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 13);
+
+/**
  * @generated from enum floodgate.ordering.v1.OrderState
  */
 export enum OrderState {
@@ -518,6 +642,26 @@ export const OrderingService: GenService<{
     methodKind: "unary";
     input: typeof CancelOrderRequestSchema;
     output: typeof OrderSchema;
+  },
+  /**
+   * How far the order worker has read: the partitions on which it has recorded a barrier of at least this epoch.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.GetBarrier
+   */
+  getBarrier: {
+    methodKind: "unary";
+    input: typeof GetBarrierRequestSchema;
+    output: typeof GetBarrierResponseSchema;
+  },
+  /**
+   * Every reservation of a product that became an order, so that a lost shard is rebuilt from MySQL.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.ListReservations
+   */
+  listReservations: {
+    methodKind: "unary";
+    input: typeof ListReservationsRequestSchema;
+    output: typeof ListReservationsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_floodgate_ordering_v1_ordering, 0);

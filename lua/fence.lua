@@ -1,0 +1,16 @@
+-- Opens a shard that was proved equal to MySQL: the only writer of the fence.
+--
+-- KEYS  1 fence of the shard
+-- ARGV  1 epoch of the recovery that holds the claim
+--       2 run_id of the server on which it claimed and loaded
+-- Returns 1 open; 0 refused: the claim is gone (the server was emptied) or another's, the epoch isn't higher than the
+--       fence's, or this is another server, or the same one started anew.
+--
+-- Why atomic: what was proved is proved of one run of one server; the comparison and the opening must see the same one.
+
+local fence = redis.call('HMGET', KEYS[1], 'epoch', 'claim')
+if fence[2] ~= ARGV[1] then return 0 end
+if tonumber(ARGV[1]) <= (tonumber(fence[1]) or 0) then return 0 end
+if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'run_id', ARGV[2])
+return 1

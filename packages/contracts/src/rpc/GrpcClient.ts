@@ -1,0 +1,274 @@
+/**
+ * Calls a service of `defineRpc` as Effects: typed errors come out as they went in, the caller's deadline and trace
+ * travel along, and an interrupted fiber cancels its call.
+ */
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf"
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
+import {
+  type ChannelOptions,
+  credentials,
+  Client as GrpcChannel,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import { Busy, Internal, type InvalidInput, type Unauthenticated } from "../errors/Errors.ts"
+import { CallDeadline } from "./CallDeadline.ts"
+import type { AnyRpcDefinition, RequestInit, ResponseOf, UnaryMethod } from "./defineRpc.ts"
+import * as GrpcStatus from "./GrpcStatus.ts"
+import { authorizationKey, type Caller, callerKey, type ServiceCredentialShape } from "./ServiceCredential.ts"
+
+/** Bound of one message, in bytes, on both sides. */
+export const maxMessageBytes = 4 * 1024 * 1024
+
+/** A call's deadline where neither the client nor the call says another, in milliseconds. */
+export const defaultDeadlineMs = 5_000
+
+/**
+ * What every call may fail with, declared or not: Busy (the peer can't be reached, was too slow, or gave up: of a write
+ * the outcome is then unknown), Unauthenticated (our credential was refused), InvalidInput, Internal.
+ */
+export type TransportError = Busy | Internal | Unauthenticated | InvalidInput
+
+export interface CallOptions {
+  /** Milliseconds for this call, retries included. What the fiber's own caller has left shortens it further. */
+  readonly deadlineMs?: number
+  /** The user on whose behalf the call is made. */
+  readonly caller?: Caller
+  /** `false`: no span and no trace context, for a path that can't afford them. */
+  readonly span?: boolean
+}
+
+/** The unary methods of a definition as functions. */
+export type Client<D extends AnyRpcDefinition> = {
+  readonly [K in UnaryMethod<D>]: (
+    request: RequestInit<D["service"]["method"][K]>,
+    options?: CallOptions,
+  ) => Effect.Effect<
+    ResponseOf<D["service"]["method"][K]>,
+    InstanceType<D["errors"][K][number]> | TransportError
+  >
+}
+
+/**
+ * How to repeat what may be repeated. It is given only calls whose method is declared free of side effects or
+ * idempotent, and `isRetryable` holds only where the peer couldn't be reached: an answer of the peer is never asked for
+ * twice.
+ */
+export type RetryHook = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  isRetryable: (error: E) => boolean,
+) => Effect.Effect<A, E, R>
+
+export interface ClientOptions {
+  /** `host:port` of the peer. */
+  readonly url: string
+  readonly credential: ServiceCredentialShape
+  /** Milliseconds a call may take, by method (`getProduct`). Default: 5,000 for each. */
+  readonly deadlineMs?: (method: string) => number
+  /** How a method's calls are repeated, where they may be. Without it, or without an answer, they aren't. */
+  readonly retry?: (method: string) => RetryHook | undefined
+}
+
+const channelOptions: ChannelOptions = {
+  "grpc.max_receive_message_length": maxMessageBytes,
+  "grpc.max_send_message_length": maxMessageBytes,
+  // Whether a call may be repeated is ours to say, by its idempotency level and a budget.
+  "grpc.enable_retries": 0,
+  "grpc.service_config_disable_resolution": 1,
+  // A peer that went away without a word is noticed within 13 s, and one that came back within a second.
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 3_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  // Peers are neighbours: a proxy from the environment is meant for the outside world.
+  "grpc.enable_http_proxy": 0,
+  "grpc.use_local_subchannel_pool": 1,
+}
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const sameBuffer = (buffer: Buffer): Buffer => buffer
+
+const common = new Set(["Busy", "Internal", "Unauthenticated", "InvalidInput"])
+
+const isUnreachable = (error: unknown): boolean => {
+  const { code, metadata } = error as ServiceError
+  // UNAVAILABLE with a typed error is the peer's own answer (it is busy), not the lack of one.
+  return code === status.UNAVAILABLE && GrpcStatus.toError(metadata) === undefined
+}
+
+/**
+ * The W3C traceparent of a sampled span. A process that records no spans has some without ids of their own; the trace
+ * that it was called in is passed on all the same.
+ */
+const traceparentOf = (span: Tracer.AnySpan): string | undefined => {
+  let at = span
+  while (at.traceId.length !== 32) {
+    if (at._tag !== "Span" || Option.isNone(at.parent)) return undefined
+    at = at.parent.value
+  }
+  return at.sampled ? `00-${at.traceId}-${at.spanId}-01` : undefined
+}
+
+interface Channel {
+  readonly grpc: GrpcChannel
+  readonly options: ClientOptions
+  /** Metadata with our credential only: shared by calls (grpc-js clones it) for as long as the token lasts. */
+  readonly metadata: () => Metadata
+}
+
+const method = (
+  channel: Channel,
+  desc: DescMethod,
+  declared: ReadonlySet<string>,
+): ((request: never, options?: CallOptions) => Effect.Effect<unknown, unknown>) => {
+  const service = desc.parent.typeName
+  const path = `/${service}/${desc.name}`
+  const spanName = `${service}/${desc.name}`
+  const attributes = {
+    "rpc.system": "grpc",
+    "rpc.service": service,
+    "rpc.method": desc.name,
+    "server.address": channel.options.url,
+  }
+  const retry =
+    desc.idempotency === Idempotency.IDEMPOTENCY_UNKNOWN ? undefined : channel.options.retry?.(desc.localName)
+  const ownDeadlineMs = channel.options.deadlineMs?.(desc.localName) ?? defaultDeadlineMs
+
+  const attempt = (
+    bytes: Buffer,
+    metadata: Metadata,
+    deadline: number,
+  ): Effect.Effect<Buffer, ServiceError> =>
+    Effect.async((resume) => {
+      const call = channel.grpc.makeUnaryRequest(
+        path,
+        sameBuffer,
+        sameBuffer,
+        bytes,
+        metadata,
+        { deadline },
+        (error, answer) => resume(error === null ? Effect.succeed(answer!) : Effect.fail(error)),
+      )
+      return Effect.sync(() => call.cancel())
+    })
+
+  const fail = (error: ServiceError): Effect.Effect<never, unknown> => {
+    const typed = GrpcStatus.toError(error.metadata)
+    if (typed !== undefined && (common.has(typed._tag) || declared.has(typed._tag))) return Effect.fail(typed)
+    const failure = Effect.fail(GrpcStatus.fromTransport(error.code))
+    // A peer that is away or slow is an everyday thing, told by the error; the others mean that somebody is wrong.
+    return error.code === status.UNAVAILABLE ||
+      error.code === status.DEADLINE_EXCEEDED ||
+      error.code === status.CANCELLED
+      ? failure
+      : Effect.zipRight(
+          Effect.logWarning(
+            `${spanName} answered ${status[error.code]}: ${typed === undefined ? error.details : `undeclared ${typed._tag}`}`,
+          ),
+          failure,
+        )
+  }
+
+  const decode = (bytes: Buffer): Effect.Effect<unknown, unknown> =>
+    Effect.try({ try: () => fromBinary(desc.output, bytes), catch: () => new Internal({}) })
+
+  const exchange = (
+    bytes: Buffer,
+    deadline: number,
+    caller: Caller | undefined,
+    traceparent: string | undefined,
+  ): Effect.Effect<unknown, unknown> => {
+    let metadata = channel.metadata()
+    if (caller !== undefined || traceparent !== undefined) {
+      metadata = metadata.clone()
+      if (caller !== undefined) metadata.set(callerKey, channel.options.credential.callerToken(caller))
+      if (traceparent !== undefined) metadata.set("traceparent", traceparent)
+    }
+    const once = attempt(bytes, metadata, deadline)
+    return Effect.matchEffect(retry === undefined ? once : retry(once, isUnreachable), {
+      onFailure: fail,
+      onSuccess: decode,
+    })
+  }
+
+  return (request, options) =>
+    Effect.withFiberRuntime((fiber) => {
+      const context = fiber.currentContext
+      const nowMs = Date.now()
+      const deadline = Math.min(
+        nowMs + (options?.deadlineMs ?? ownDeadlineMs),
+        Context.get(context, CallDeadline),
+      )
+      if (deadline <= nowMs) return Effect.fail(new Busy({}))
+      const bytes = bufferOf(toBinary(desc.input, create(desc.input, request)))
+      const parent = options?.span === false ? Option.none() : Context.getOption(context, Tracer.ParentSpan)
+      // Whether this work is traced was decided where it began: an unsampled request has no spans at all.
+      const traced =
+        options?.span !== false &&
+        fiber.getFiberRef(FiberRef.currentTracerEnabled) &&
+        (Option.isNone(parent) || parent.value.sampled)
+      return traced
+        ? Effect.useSpan(spanName, { kind: "client", captureStackTrace: false, attributes }, (span) =>
+            exchange(bytes, deadline, options?.caller, traceparentOf(span)),
+          )
+        : exchange(
+            bytes,
+            deadline,
+            options?.caller,
+            Option.isNone(parent) ? undefined : traceparentOf(parent.value),
+          )
+    })
+}
+
+/**
+ * A client of one service over one connection, which is opened by the first call, kept alive, and closed with the
+ * scope. The connection is plain HTTP/2: it belongs on a loopback or inside a mesh that encrypts.
+ */
+export const make = <D extends AnyRpcDefinition>(
+  definition: D,
+  options: ClientOptions,
+): Effect.Effect<Client<D>, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => new GrpcChannel(options.url, credentials.createInsecure(), channelOptions)),
+      (grpc) => Effect.sync(() => grpc.close()),
+    ),
+    (grpc) => {
+      let authorization = ""
+      let shared = new Metadata()
+      const channel: Channel = {
+        grpc,
+        options,
+        metadata: () => {
+          const current = options.credential.authorization()
+          if (current !== authorization) {
+            authorization = current
+            shared = new Metadata()
+            shared.set(authorizationKey, current)
+          }
+          return shared
+        },
+      }
+      return Object.fromEntries(
+        (definition.service.methods as ReadonlyArray<DescMethod>)
+          .filter((desc) => desc.methodKind === "unary")
+          .map((desc) => [
+            desc.localName,
+            method(
+              channel,
+              desc,
+              new Set(definition.errors[desc.localName].map((cls: { _tag: string }) => cls._tag)),
+            ),
+          ]),
+      ) as Client<D>
+    },
+  )

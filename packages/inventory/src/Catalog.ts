@@ -1,0 +1,105 @@
+/** Reading products: MySQL's row, with what Redis says can be reserved now and the status at Redis' clock. */
+import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type Product, type ProductStatus, statusOf } from "./domain/Product.ts"
+import { type Listing, type PageStart, ProductStore } from "./store/ProductStore.ts"
+import { ReservationStore } from "./store/ReservationStore.ts"
+
+/** A product as callers see it. */
+export interface Shown {
+  readonly product: Product
+  /** What can be reserved now. */
+  readonly stock: number
+  readonly status: ProductStatus
+}
+
+export interface Page {
+  readonly items: ReadonlyArray<Shown>
+  /** Empty at the end. */
+  readonly nextPageToken: string
+}
+
+/** Rows looked at for one page of sold-out products, most of which may still have stock. */
+const MAX_SCAN = 1000
+
+const encodeToken = (start: PageStart) =>
+  Buffer.from(`${start.startTimeMs}.${start.id}`).toString("base64url")
+
+const decodeToken = (token: string): PageStart | undefined => {
+  const [, start, id] = /^(\d{1,15})\.(\d{1,16})$/.exec(Buffer.from(token, "base64url").toString()) ?? []
+  return start === undefined || id === undefined ? undefined : { startTimeMs: Number(start), id: Number(id) }
+}
+
+const make = Effect.gen(function* () {
+  const store = yield* ProductStore
+  const reservations = yield* ReservationStore
+
+  const show = Effect.fn("Catalog.show")(function* (products: ReadonlyArray<Product>) {
+    const nowMs = yield* reservations.serverTime
+    const published = products.filter((p) => p.state === "published").map((p) => p.id)
+    // Without Redis the sale is closed; MySQL's remaining stock is the nearest true thing to show.
+    const stocks = yield* reservations
+      .readStock(published)
+      .pipe(Effect.orElseSucceed((): ReadonlyMap<number, number> => new Map()))
+    return products.map((product): Shown => {
+      const stock = stocks.get(product.id) ?? product.stock
+      return { product, stock, status: statusOf(product, stock, nowMs) }
+    })
+  })
+
+  const get = Effect.fn("Catalog.get")(function* (id: number) {
+    const product = yield* store.find(id)
+    if (product === undefined) return yield* new NotFound()
+    return (yield* show([product]))[0]!
+  })
+
+  const getMany = Effect.fn("Catalog.getMany")(function* (ids: ReadonlyArray<number>) {
+    return yield* show(yield* store.findMany(ids))
+  })
+
+  const list = Effect.fn("Catalog.list")(function* (
+    status: ProductStatus | undefined,
+    pageSize: number,
+    pageToken: string,
+  ) {
+    let after: PageStart | undefined
+    if (pageToken !== "") {
+      after = decodeToken(pageToken)
+      if (after === undefined) return yield* InvalidInput.at("cursor", "is not a cursor of this list")
+    }
+    const nowMs = yield* reservations.serverTime
+    const listing: Listing = status === undefined ? "all" : status === "sold_out" ? "live" : status
+    const items: Array<Shown> = []
+    for (let scanned = 0; scanned < MAX_SCAN; ) {
+      // One more than asked for tells whether there is a next page.
+      const want = pageSize + 1 - items.length
+      const products = yield* store.list(listing, nowMs, after, want)
+      const shown = yield* show(products)
+      items.push(...(status === "sold_out" ? shown.filter((s) => s.status === "sold_out") : shown))
+      scanned += products.length
+      const last = products.at(-1)
+      if (products.length < want || last === undefined) return { items, nextPageToken: "" } satisfies Page
+      after = { startTimeMs: last.startTimeMs, id: last.id }
+      if (items.length > pageSize) break
+    }
+    const page = items.slice(0, pageSize)
+    const last = items.length > pageSize ? page.at(-1)?.product : undefined
+    return {
+      items: page,
+      nextPageToken: encodeToken(
+        last === undefined ? after! : { startTimeMs: last.startTimeMs, id: last.id },
+      ),
+    } satisfies Page
+  })
+
+  return { get, getMany, list } as const
+})
+
+export class Catalog extends Context.Tag("@floodgate/inventory/Catalog")<
+  Catalog,
+  Effect.Effect.Success<typeof make>
+>() {
+  static readonly layer = Layer.effect(Catalog, make)
+}

@@ -1,0 +1,103 @@
+/** The gRPC face of inventory: thin, from messages to the catalog, publishing and the reservations, and back. */
+import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
+import { ProductStatus, ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
+import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
+import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
+import * as Effect from "effect/Effect"
+import { Catalog, type Shown } from "./Catalog.ts"
+import type { ProductStatus as Status } from "./domain/Product.ts"
+import { Publishing } from "./Publishing.ts"
+import { ReservationStore } from "./store/ReservationStore.ts"
+
+const statuses: Record<Status, ProductStatus> = {
+  draft: ProductStatus.DRAFT,
+  upcoming: ProductStatus.UPCOMING,
+  live: ProductStatus.LIVE,
+  sold_out: ProductStatus.SOLD_OUT,
+  ended: ProductStatus.ENDED,
+  withdrawn: ProductStatus.WITHDRAWN,
+}
+
+const statusOf = (wire: ProductStatus): Status | undefined =>
+  (Object.keys(statuses) as ReadonlyArray<Status>).find((name) => statuses[name] === wire)
+
+const hidden: ReadonlySet<Status | undefined> = new Set<Status>(["draft", "withdrawn"])
+
+/** The most products one answer holds. */
+const MAX_PAGE = 100
+const MAX_IDS = 500
+
+const message = ({ product, stock, status }: Shown, replayed = false) => ({
+  id: BigInt(product.id),
+  name: product.name,
+  description: product.description,
+  price: BigInt(product.price),
+  originalPrice: BigInt(product.originalPrice ?? 0),
+  currency: product.currency,
+  stock: BigInt(stock),
+  initialStock: BigInt(product.initialStock),
+  startTimeMs: BigInt(product.startTimeMs),
+  endTimeMs: BigInt(product.endTimeMs ?? 0),
+  perUserLimit: product.perUserLimit,
+  image: product.image,
+  status: statuses[status],
+  access: { challenge: product.accessChallenge, waitingRoom: product.accessWaitingRoom },
+  generation: product.generation,
+  version: BigInt(product.version),
+  createdAtMs: BigInt(product.createdAtMs),
+  updatedAtMs: BigInt(product.updatedAtMs),
+  replayed,
+})
+
+export const rpc = GrpcServer.service(InventoryRpc, {
+  createProduct: Effect.fnUntraced(function* (request) {
+    const publishing = yield* Publishing
+    const catalog = yield* Catalog
+    const { product, replayed } = yield* publishing
+      .publish(
+        {
+          name: request.name,
+          description: request.description,
+          price: Number(request.price),
+          originalPrice: request.originalPrice === 0n ? null : Number(request.originalPrice),
+          stock: Number(request.stock),
+          startTimeMs: Number(request.startTimeMs),
+          endTimeMs: request.endTimeMs === 0n ? null : Number(request.endTimeMs),
+          perUserLimit: request.perUserLimit,
+          image: request.image,
+          accessChallenge: request.access?.challenge ?? false,
+          accessWaitingRoom: request.access?.waitingRoom ?? false,
+          publisherId: Number(request.publisherId),
+        },
+        request.idempotencyKey,
+        request.bodyHash,
+      )
+      .pipe(orBusy)
+    return message(yield* catalog.show(product), replayed)
+  }),
+
+  getProduct: Effect.fnUntraced(function* (request) {
+    return message(yield* (yield* Catalog).get(Number(request.productId)))
+  }),
+
+  batchGetProducts: Effect.fnUntraced(function* (request) {
+    if (request.productIds.length > MAX_IDS)
+      return yield* InvalidInput.at("product_ids", `at most ${MAX_IDS}`)
+    const shown = yield* (yield* Catalog).getMany(request.productIds.map(Number))
+    return { products: shown.map((s) => message(s)) }
+  }),
+
+  listProducts: Effect.fnUntraced(function* (request) {
+    const status = statusOf(request.status)
+    if (hidden.has(status) && !request.includeHidden) return { products: [], nextPageToken: "" }
+    const size = Math.min(Math.max(request.pageSize, 1), MAX_PAGE)
+    const page = yield* (yield* Catalog).list(status, size, request.pageToken)
+    return { products: page.items.map((s) => message(s)), nextPageToken: page.nextPageToken }
+  }),
+
+  warmUp: Effect.fnUntraced(function* (request) {
+    const product = yield* (yield* Publishing).warmUp(Number(request.productId))
+    return message(yield* (yield* Catalog).show(product))
+  }),
+})

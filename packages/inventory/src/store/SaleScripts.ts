@@ -1,0 +1,12 @@
+/** The sale's scripts, as `lua/` describes each. */
+import * as RedisScript from "@floodgate/runtime/redis/RedisScript"
+
+export const reserve = RedisScript.define("reserve", { keys: 4 })
+export const release = RedisScript.define("release", { keys: 3 })
+export const warmup = RedisScript.define("warmup", { keys: 2 })
+export const open = RedisScript.define("open", { keys: 2 })
+export const claim = RedisScript.define("claim", { keys: 1 })
+export const fence = RedisScript.define("fence", { keys: 1 })
+export const load = RedisScript.define("load", { keys: 3 })
+export const reservation = RedisScript.define("reservation", { keys: 3 })
+export const lease = RedisScript.define("lease", { keys: 1 })

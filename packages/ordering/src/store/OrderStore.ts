@@ -1,0 +1,432 @@
+/** Orders in MySQL: creation by batch, and every read of them. */
+import { randomUUID } from "node:crypto"
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type { OrderChange, OrderEvent } from "@floodgate/contracts/events/OrderEvent"
+import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
+import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
+import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
+import * as Outbox from "@floodgate/runtime/outbox/Outbox"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { decide, type ProductState, purchaseKey, type Verdict } from "../domain/decide.ts"
+import { isLive, type StoredState, statesOf } from "../domain/OrderState.ts"
+import { OrderingConfig } from "../OrderingConfig.ts"
+import * as OrderEvents from "./OrderEvents.ts"
+import * as OrderRow from "./OrderRow.ts"
+import * as Sql from "./Sql.ts"
+
+/** A barrier that was read between the entries of a batch. */
+export interface Barrier {
+  readonly partition: number
+  readonly epoch: number
+}
+
+export interface BatchResult {
+  /** What was decided now: one an entry that had no row yet. */
+  readonly decided: ReadonlyArray<{ readonly event: ReservationEvent; readonly verdict: Verdict }>
+  /** Entries whose product has no row: nothing was written for them. */
+  readonly orphans: ReadonlyArray<ReservationEvent>
+  /** Entries whose number has a row of another buyer or product: a defect somewhere; nothing was written. */
+  readonly impostors: ReadonlyArray<ReservationEvent>
+}
+
+/** What MySQL says of a product together with the absence of an order. */
+export interface ProductGlimpse {
+  readonly name: string
+  readonly price: number
+  readonly currency: string
+  readonly generation: number
+}
+
+export interface Listing {
+  readonly userId: number
+  /** The roadmap's 0, 1, 2. */
+  readonly status?: number | undefined
+  readonly state?: StoredState | undefined
+  /** Only ids below this one. */
+  readonly beforeId?: number | undefined
+  readonly limit: number
+}
+
+export interface ReservationRecord {
+  readonly id: number
+  readonly order_num: string
+  readonly user_id: number
+  readonly quantity: number
+  readonly request_id: string
+  readonly live: boolean
+}
+
+/** Fails with MysqlUnavailable, or MysqlConflict after its retries; MysqlDuplicateKey only from `createBatch`. */
+export class OrderStore extends Context.Tag("@floodgate/ordering/store/OrderStore")<
+  OrderStore,
+  {
+    /**
+     * One short transaction: every entry that has no row gets one, as an order or as a tombstone; stock, purchases,
+     * logs and outbox with it. Entries in any order of products, each product's in stream order. Safe to repeat.
+     * MysqlDuplicateKey is a defect of the data: rolled back, nothing was written.
+     */
+    readonly createBatch: (
+      entries: ReadonlyArray<ReservationEvent>,
+      barriers: ReadonlyArray<Barrier>,
+    ) => Effect.Effect<BatchResult, MysqlError>
+    readonly find: (orderNum: string) => Effect.Effect<OrderRow.OrderRow | undefined, MysqlError>
+    /** The order and its product in one snapshot; undefined where there is no such product. */
+    readonly findWithProduct: (
+      orderNum: string,
+      productId: number,
+    ) => Effect.Effect<
+      { readonly order: OrderRow.OrderRow | undefined; readonly product: ProductGlimpse } | undefined,
+      MysqlError
+    >
+    /** Those that have a row. */
+    readonly decided: (orderNums: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, MysqlError>
+    /** Newest first. */
+    readonly list: (listing: Listing) => Effect.Effect<ReadonlyArray<OrderRow.OrderRow>, MysqlError>
+    /** Every reservation of a product, oldest first, from after an id. */
+    readonly reservations: (
+      productId: number,
+      afterId: number,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<ReservationRecord>, MysqlError>
+    /** The partitions on which a barrier of at least this epoch was recorded. */
+    readonly barrier: (epoch: number) => Effect.Effect<ReadonlyArray<number>, MysqlError>
+  }
+>() {}
+
+/** The columns of the JSON rows that `createBatch` sends, by position. */
+const ORDER_COLUMNS = `
+  order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
+  user_id BIGINT UNSIGNED PATH '$[1]',
+  product_id BIGINT UNSIGNED PATH '$[2]',
+  generation INT UNSIGNED PATH '$[3]',
+  quantity INT UNSIGNED PATH '$[4]',
+  amount BIGINT PATH '$[5]',
+  request_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin PATH '$[6]',
+  reserved_at_ms BIGINT PATH '$[7]',
+  reject_reason VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin PATH '$[8]',
+  traceparent VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin PATH '$[9]'`
+
+const NUMBER_COLUMN = "order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$'"
+
+interface LockedProduct extends ProductState {
+  readonly now_ms: number
+}
+
+const make = Effect.gen(function* () {
+  const mysql = yield* Mysql
+  const { inventorySchema, payTimeoutMs } = yield* OrderingConfig
+  const sql: SqlClient.SqlClient = mysql.sql
+  const { product, stockLog } = Sql.inventoryTables(sql, inventorySchema)
+  const orderColumns = sql.literal(OrderRow.columns)
+  const orderRowColumns = sql.literal(ORDER_COLUMNS)
+  const numberColumn = sql.literal(NUMBER_COLUMN)
+  const expiresAt = sql.literal(`UTC_TIMESTAMP(3) + INTERVAL ${payTimeoutMs * 1000} MICROSECOND`)
+  const reservedAt = sql.literal(Sql.fromMs("j.reserved_at_ms"))
+  const nowMs = sql.literal(Sql.toMs("UTC_TIMESTAMP(3)"))
+
+  const lockProducts = (ids: ReadonlyArray<number>) =>
+    // The ids come sorted, and rows are locked as they are read: everyone locks in the same order. FORCE INDEX keeps a
+    // small table from being scanned, which would lock products that nobody asked for.
+    sql<LockedProduct>`
+      SELECT STRAIGHT_JOIN p.id, p.stock, p.generation, p.per_user_limit, ${nowMs} AS now_ms
+      FROM JSON_TABLE(${JSON.stringify(ids)}, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) j
+      JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
+      ORDER BY p.id FOR UPDATE`
+
+  const existing = (orderNums: ReadonlyArray<string>) =>
+    sql<{ order_num: string; user_id: number; product_id: number }>`
+      SELECT STRAIGHT_JOIN o.order_num, o.user_id, o.product_id
+      FROM JSON_TABLE(${JSON.stringify(orderNums)}, '$[*]' COLUMNS (${numberColumn})) j
+      JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num`
+
+  const livePurchases = (buyers: ReadonlyArray<readonly [productId: number, userId: number]>) =>
+    sql<{ product_id: number; user_id: number; live_quantity: number }>`
+      SELECT STRAIGHT_JOIN b.product_id, b.user_id, b.live_quantity
+      FROM JSON_TABLE(${JSON.stringify(buyers)}, '$[*]' COLUMNS (
+        product_id BIGINT UNSIGNED PATH '$[0]', user_id BIGINT UNSIGNED PATH '$[1]')) j
+      JOIN purchase b FORCE INDEX (PRIMARY) ON b.product_id = j.product_id AND b.user_id = j.user_id`
+
+  const insertOrders = (rows: string) =>
+    sql`
+      INSERT INTO \`order\` (order_num, user_id, product_id, product_name, generation, quantity, amount, currency,
+        request_id, state, reject_reason, expires_at, version, traceparent, reserved_at, created_at, updated_at)
+      SELECT STRAIGHT_JOIN j.order_num, j.user_id, j.product_id, p.name, j.generation, j.quantity, j.amount, p.currency,
+        j.request_id, IF(j.reject_reason IS NULL, 'unpaid', 'rejected'), j.reject_reason,
+        IF(j.reject_reason IS NULL, ${expiresAt}, NULL), 1, j.traceparent, ${reservedAt},
+        UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
+      FROM JSON_TABLE(${rows}, '$[*]' COLUMNS (${orderRowColumns})) j
+      JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.product_id`
+
+  const takeStock = (taken: ReadonlyArray<readonly [productId: number, quantity: number]>) =>
+    affected(sql`
+      UPDATE ${product} p
+      JOIN JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
+        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
+      SET p.stock = p.stock - j.quantity
+      WHERE p.stock >= j.quantity`)
+
+  const logStock = (taken: ReadonlyArray<readonly [orderNum: string, productId: number, quantity: number]>) =>
+    sql`
+      INSERT INTO ${stockLog} (product_id, kind, ref, delta, created_at)
+      SELECT j.product_id, 'order', j.order_num, -j.quantity, UTC_TIMESTAMP(3)
+      FROM JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
+        order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
+        product_id BIGINT UNSIGNED PATH '$[1]', quantity BIGINT PATH '$[2]')) j`
+
+  const addPurchases = (bought: ReadonlyArray<readonly [productId: number, userId: number, quantity: number]>) =>
+    sql`
+      INSERT INTO purchase (product_id, user_id, live_quantity)
+      SELECT j.product_id, j.user_id, j.quantity
+      FROM JSON_TABLE(${JSON.stringify(bought)}, '$[*]' COLUMNS (
+        product_id BIGINT UNSIGNED PATH '$[0]', user_id BIGINT UNSIGNED PATH '$[1]',
+        quantity INT UNSIGNED PATH '$[2]')) j
+      ON DUPLICATE KEY UPDATE live_quantity = purchase.live_quantity + j.quantity`
+
+  const auditBatch = (rows: ReadonlyArray<readonly [productId: number, after: string]>) =>
+    sql`
+      INSERT INTO audit (at, actor_id, actor_name, action, target_type, target_id, after_value, reason)
+      SELECT UTC_TIMESTAMP(3), 0, 'order-worker', 'order.create', 'product', j.product_id, j.after_value, ''
+      FROM JSON_TABLE(${JSON.stringify(rows)}, '$[*]' COLUMNS (
+        product_id VARCHAR(20) PATH '$[0]', after_value VARCHAR(500) PATH '$[1]')) j`
+
+  const recordBarriers = (barriers: ReadonlyArray<Barrier>) =>
+    sql`
+      INSERT INTO barrier (partition_no, epoch, recorded_at)
+      SELECT j.partition_no, j.epoch, UTC_TIMESTAMP(3)
+      FROM JSON_TABLE(${JSON.stringify(barriers)}, '$[*]' COLUMNS (
+        partition_no INT UNSIGNED PATH '$.partition', epoch BIGINT UNSIGNED PATH '$.epoch')) j
+      ON DUPLICATE KEY UPDATE recorded_at = IF(j.epoch > barrier.epoch, UTC_TIMESTAMP(3), barrier.recorded_at),
+        epoch = GREATEST(barrier.epoch, j.epoch)`
+
+  const writeDecided = (
+    fresh: ReadonlyArray<ReservationEvent>,
+    products: ReadonlyMap<number, LockedProduct>,
+    occurredAtMs: number,
+  ) =>
+    Effect.gen(function* () {
+      const buyers = new Map<string, readonly [number, number]>()
+      for (const e of fresh) buyers.set(purchaseKey(e.product_id, e.user_id), [e.product_id, e.user_id])
+      const live = new Map<string, number>()
+      for (const row of yield* livePurchases([...buyers.values()])) {
+        live.set(purchaseKey(row.product_id, row.user_id), row.live_quantity)
+      }
+
+      const { verdicts, taken, bought } = decide(fresh, products, live)
+
+      const rows: Array<ReadonlyArray<unknown>> = []
+      const fits: Array<readonly [string, number, number]> = []
+      const told = new Map<number, { fits: Array<OrderChange>; rejected: Array<OrderChange> }>()
+      fresh.forEach((e, i) => {
+        const verdict = verdicts[i]!
+        const rejected = verdict === "fits" ? null : verdict
+        rows.push([
+          e.order_num,
+          e.user_id,
+          e.product_id,
+          e.generation,
+          e.quantity,
+          e.price * e.quantity,
+          e.request_id,
+          e.reserved_at_ms,
+          rejected,
+          e.traceparent ?? null,
+        ])
+        let changes = told.get(e.product_id)
+        if (changes === undefined) {
+          changes = { fits: [], rejected: [] }
+          told.set(e.product_id, changes)
+        }
+        const change = {
+          order_num: e.order_num,
+          user_id: e.user_id,
+          product_id: e.product_id,
+          generation: e.generation,
+          quantity: e.quantity,
+          version: 1,
+        }
+        if (rejected === null) {
+          fits.push([e.order_num, e.product_id, e.quantity])
+          changes.fits.push({ ...change, state: "unpaid" })
+        } else {
+          changes.rejected.push({ ...change, state: "rejected", reason: rejected })
+        }
+      })
+
+      yield* insertOrders(JSON.stringify(rows))
+      if (fits.length > 0) {
+        const matched = yield* takeStock([...taken])
+        if (matched.affectedRows !== taken.size) {
+          // The rows are locked and were judged: only an engine that broke its lock gets here.
+          return yield* Effect.dieMessage(`stock of ${taken.size} products, ${matched.affectedRows} taken`)
+        }
+        yield* logStock(fits)
+        yield* addPurchases(
+          [...bought].map(([key, quantity]) => {
+            const [productId, userId] = buyers.get(key)!
+            return [productId, userId, quantity] as const
+          }),
+        )
+      }
+
+      const message = (type: OrderEvent["type"], productId: number, changes: ReadonlyArray<OrderChange>) =>
+        OrderEvents.row({
+          eventId: randomUUID(),
+          type,
+          aggregate: `product:${productId}`,
+          occurredAtMs,
+          changes,
+        })
+      yield* Outbox.append(
+        [...told].flatMap(([productId, changes]) => [
+          ...(changes.fits.length > 0 ? [message("order.created", productId, changes.fits)] : []),
+          ...(changes.rejected.length > 0 ? [message("order.rejected", productId, changes.rejected)] : []),
+        ]),
+      )
+      yield* auditBatch(
+        [...told].map(([productId, changes]) => [
+          productId,
+          JSON.stringify({
+            created: changes.fits.length,
+            rejected: changes.rejected.length,
+            stock_taken: taken.get(productId) ?? 0,
+          }),
+        ]),
+      )
+      return fresh.map((event, i) => ({ event, verdict: verdicts[i]! }))
+    }).pipe(Effect.provideService(Mysql, mysql))
+
+  const batch = Effect.fnUntraced(function* (
+    entries: ReadonlyArray<ReservationEvent>,
+    barriers: ReadonlyArray<Barrier>,
+  ) {
+    const none: BatchResult = { decided: [], orphans: [], impostors: [] }
+    if (entries.length === 0) {
+      if (barriers.length > 0) yield* recordBarriers(barriers)
+      return none
+    }
+    const ids = [...new Set(entries.map((e) => e.product_id))].sort((a, b) => a - b)
+    const products = new Map((yield* lockProducts(ids)).map((row) => [row.id, row]))
+    const known = new Map(
+      (yield* existing([...new Set(entries.map((e) => e.order_num))])).map((row) => [row.order_num, row]),
+    )
+    const fresh: Array<ReservationEvent> = []
+    const orphans: Array<ReservationEvent> = []
+    const impostors: Array<ReservationEvent> = []
+    const seen = new Set<string>()
+    for (const e of entries) {
+      const row = known.get(e.order_num)
+      if (row !== undefined) {
+        if (row.user_id !== e.user_id || row.product_id !== e.product_id) impostors.push(e)
+      } else if (seen.has(e.order_num)) {
+        // A copy within the batch: the relay produced it twice.
+      } else if (!products.has(e.product_id)) {
+        orphans.push(e)
+      } else {
+        seen.add(e.order_num)
+        fresh.push(e)
+      }
+    }
+    let decided: BatchResult["decided"] = []
+    if (fresh.length > 0) {
+      const occurredAtMs = products.get(fresh[0]!.product_id)!.now_ms
+      decided = yield* writeDecided(fresh, products, occurredAtMs)
+    }
+    if (barriers.length > 0) yield* recordBarriers(barriers)
+    return { decided, orphans, impostors }
+  })
+
+  const first = <A>(rows: ReadonlyArray<A>): A | undefined => rows[0]
+
+  return OrderStore.of({
+    createBatch: (entries, barriers) => mysql.transaction("orders.create", batch(entries, barriers)),
+
+    find: (orderNum) =>
+      mysql.run(
+        "orders.find",
+        Effect.map(
+          sql<OrderRow.OrderRow>`SELECT ${orderColumns} FROM \`order\` o WHERE o.order_num = ${orderNum}`,
+          first,
+        ),
+      ),
+
+    findWithProduct: (orderNum, productId) =>
+      mysql.run(
+        "orders.find_with_product",
+        Effect.map(
+          sql<OrderRow.OrderRow & { p_name: string; p_price: number; p_currency: string; p_generation: number }>`
+            SELECT p.name AS p_name, p.price AS p_price, p.currency AS p_currency, p.generation AS p_generation,
+              ${orderColumns}
+            FROM ${product} p LEFT JOIN \`order\` o ON o.order_num = ${orderNum}
+            WHERE p.id = ${productId}`,
+          (rows) => {
+            const row = rows[0]
+            if (row === undefined) return undefined
+            const { p_name, p_price, p_currency, p_generation, ...order } = row
+            return {
+              // The outer join's NULLs where there is no order.
+              order: (order.id as number | null) === null ? undefined : order,
+              product: { name: p_name, price: p_price, currency: p_currency, generation: p_generation },
+            }
+          },
+        ),
+      ),
+
+    decided: (orderNums) =>
+      mysql.run(
+        "orders.decided",
+        Effect.map(
+          sql<{ order_num: string }>`
+            SELECT STRAIGHT_JOIN o.order_num
+            FROM JSON_TABLE(${JSON.stringify(orderNums)}, '$[*]' COLUMNS (${numberColumn})) j
+            JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num`,
+          (rows) => rows.map((row) => row.order_num),
+        ),
+      ),
+
+    list: ({ userId, status, state, beforeId, limit }) => {
+      const filters = [sql`o.user_id = ${userId}`]
+      if (beforeId !== undefined) filters.push(sql`o.id < ${beforeId}`)
+      if (state !== undefined) filters.push(sql`o.state = ${state}`)
+      if (status !== undefined) filters.push(sql`o.state IN ${sql.in(statesOf(status))}`)
+      return mysql.run(
+        "orders.list",
+        sql<OrderRow.OrderRow>`
+          SELECT ${orderColumns} FROM \`order\` o FORCE INDEX (by_user)
+          WHERE ${sql.and(filters)} ORDER BY o.id DESC LIMIT ${limit}`,
+      )
+    },
+
+    reservations: (productId, afterId, limit) =>
+      mysql.run(
+        "orders.reservations",
+        Effect.map(
+          sql<{
+            id: number
+            order_num: string
+            user_id: number
+            quantity: number
+            request_id: string
+            state: StoredState
+          }>`
+            SELECT o.id, o.order_num, o.user_id, o.quantity, o.request_id, o.state
+            FROM \`order\` o FORCE INDEX (by_product)
+            WHERE o.product_id = ${productId} AND o.id > ${afterId} ORDER BY o.id LIMIT ${limit}`,
+          (rows) => rows.map(({ state, ...row }) => ({ ...row, live: isLive(state) })),
+        ),
+      ),
+
+    barrier: (epoch) =>
+      mysql.run(
+        "orders.barrier",
+        Effect.map(
+          sql<{ partition_no: number }>`
+            SELECT partition_no FROM barrier WHERE epoch >= ${epoch} ORDER BY partition_no`,
+          (rows) => rows.map((row) => row.partition_no),
+        ),
+      ),
+  })
+})
+
+export const layer: Layer.Layer<OrderStore, never, Mysql | OrderingConfig> = Layer.effect(OrderStore, make)

@@ -1,0 +1,450 @@
+/**
+ * Serves the services of `defineRpc`: one of the three places where an Effect is run by foreign code.
+ *
+ * Every call but a health check carries a service credential, else it is answered UNAUTHENTICATED before its message
+ * is read. A call gets one fiber. What happens to that fiber when its caller goes away is the method's
+ * `idempotency_level`: a method without side effects is interrupted; any other runs to its end, since half a
+ * write is worse than one whose answer nobody hears. (It runs interruptibly all the same, only nobody interrupts
+ * it: inside `Effect.uninterruptible` its own time-outs couldn't give up.)
+ */
+import {
+  create,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf"
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
+import {
+  Busy,
+  type FloodgateError,
+  type Internal,
+  InvalidInput,
+  Unauthenticated,
+} from "@floodgate/contracts/errors/Errors"
+import {
+  HealthCheckRequestSchema,
+  Health as HealthService,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "@floodgate/contracts/gen/grpc/health/v1/health_pb"
+import { CallDeadline } from "@floodgate/contracts/rpc/CallDeadline"
+import type {
+  AnyRpcDefinition,
+  RequestOf,
+  ResponseInit,
+  UnaryMethod,
+} from "@floodgate/contracts/rpc/defineRpc"
+import { maxMessageBytes } from "@floodgate/contracts/rpc/GrpcClient"
+import * as GrpcStatus from "@floodgate/contracts/rpc/GrpcStatus"
+import {
+  authorizationKey,
+  type Caller,
+  callerKey,
+  ServiceCredential,
+} from "@floodgate/contracts/rpc/ServiceCredential"
+import {
+  type handleUnaryCall,
+  type Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import * as AppConfig from "../config/AppConfig.ts"
+import { Readiness } from "../lifecycle/Readiness.ts"
+import * as TraceContext from "../telemetry/TraceContext.ts"
+import * as Health from "./Health.ts"
+
+/** The address couldn't be bound: held by another process, or not of this machine. */
+export class GrpcBindFailed extends Data.TaggedError("GrpcBindFailed")<{
+  readonly host: string
+  readonly port: number
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `gRPC can't listen on ${this.host}:${this.port}: ${this.reason}`
+  }
+}
+
+/** What a handler knows of a call beside its request. */
+export interface CallContext {
+  /** The user on whose behalf the call came, proved by `x-floodgate-caller`; undefined where a service calls for itself. */
+  readonly caller: Caller | undefined
+  /** The name of the calling service. */
+  readonly peer: string
+  /** Unix milliseconds by which the caller wants the answer. Calls made from the handler carry it on by themselves. */
+  readonly deadlineMs: number
+}
+
+/** What a handler may fail with beside the errors that its method declares. */
+export type HandlerError = Busy | InvalidInput | Unauthenticated | Internal
+
+export type Handlers<D extends AnyRpcDefinition, R> = {
+  readonly [K in UnaryMethod<D>]: (
+    request: RequestOf<D["service"]["method"][K]>,
+    context: CallContext,
+  ) => Effect.Effect<
+    ResponseInit<D["service"]["method"][K]>,
+    InstanceType<D["errors"][K][number]> | HandlerError,
+    R
+  >
+}
+
+type Handler<R> = (request: never, context: CallContext) => Effect.Effect<unknown, FloodgateError, R>
+
+/** A service with its handlers, which need R. */
+export interface GrpcService<out R> {
+  readonly service: DescService
+  readonly handlers: Readonly<Record<string, Handler<R>>>
+}
+
+type RequirementsOf<H> = {
+  [K in keyof H]: H[K] extends (...args: never) => Effect.Effect<unknown, unknown, infer R> ? R : never
+}[keyof H]
+
+/** Ties handlers to a definition: one for each method, each failing with what its method declares and nothing else. */
+export const service = <D extends AnyRpcDefinition, const H extends Handlers<D, any>>(
+  definition: D,
+  handlers: H,
+): GrpcService<RequirementsOf<H>> => ({
+  service: definition.service,
+  handlers: handlers as unknown as Record<string, Handler<RequirementsOf<H>>>,
+})
+
+export interface GrpcServerOptions<S extends ReadonlyArray<GrpcService<any>>> {
+  readonly port: Config.Config<number>
+  /** The address to bind. Default: `BIND_HOST`, else the loopback. */
+  readonly host?: Config.Config<string>
+  readonly services: S
+  /** How many calls run at once; one more is answered Busy. Default: 1,024. */
+  readonly maxConcurrentCalls?: number
+  /** How long calls in flight may go on once the scope closes, in milliseconds; then they are interrupted. Default: 5,000. */
+  readonly drainMs?: number
+}
+
+/** For callers that send no deadline, in milliseconds. */
+const defaultDeadlineMs = 10_000
+/** Watches of health that can be open at once; one more is turned away. */
+const maxWatches = 64
+/** How long calls that outlived the drain have to end after their interruption, in milliseconds. */
+const interruptMs = 1_000
+
+const sameBuffer = (buffer: Buffer): Buffer => buffer
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const first = (metadata: Metadata, key: string): string | undefined => {
+  const [value] = metadata.get(key)
+  return typeof value === "string" ? value : undefined
+}
+
+// Made once: answering these must stay cheap when they are needed most.
+const refused = GrpcStatus.fromError(new Unauthenticated({}))
+const overloaded: GrpcStatus.WireStatus = {
+  ...GrpcStatus.fromError(new Busy({ retry_after_ms: 1_000 })),
+  code: status.RESOURCE_EXHAUSTED,
+}
+const malformed = GrpcStatus.fromError(InvalidInput.at("", "not a message of this method"))
+
+/** Messages pass as bytes, because a request is read only after its credential was. */
+const definitionOf = (desc: DescService): ServiceDefinition =>
+  Object.fromEntries(
+    desc.methods.map((method) => [
+      method.localName,
+      {
+        path: `/${desc.typeName}/${method.name}`,
+        requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+        responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+        requestSerialize: sameBuffer,
+        requestDeserialize: sameBuffer,
+        responseSerialize: sameBuffer,
+        responseDeserialize: sameBuffer,
+      },
+    ]),
+  )
+
+/** Runs a call's Effect on a fiber of its own, which the scope's end waits for. */
+type Run<R> = <E>(self: Effect.Effect<Buffer, E, R>) => Fiber.RuntimeFiber<Buffer, E>
+
+interface Bridge<R> {
+  readonly traced: Run<R>
+  readonly untraced: Run<R>
+  readonly calls: FiberSet.FiberSet<Buffer, unknown>
+  readonly credential: Context.Tag.Service<ServiceCredential>
+  /** Whether one more call may run; each that may is given back by `leave`. */
+  readonly enter: () => boolean
+  readonly leave: () => void
+}
+
+const makeBridge = <R>(
+  maxCalls: number,
+): Effect.Effect<Bridge<R>, never, R | ServiceCredential | Scope.Scope> =>
+  Effect.gen(function* () {
+    const calls = yield* FiberSet.make<Buffer, unknown>()
+    // A call has its caller's span as parent, or none: that in which the server was built is no ancestor of it.
+    const capture = Effect.mapInputContext(
+      FiberSet.runtime(calls)<R>(),
+      (context: Context.Context<R>) =>
+        Context.omit(Tracer.ParentSpan)(
+          context as Context.Context<R | Tracer.ParentSpan>,
+        ) as Context.Context<R>,
+    )
+    let running = 0
+    return {
+      traced: yield* capture,
+      untraced: yield* Effect.withTracerEnabled(capture, false),
+      calls,
+      credential: yield* ServiceCredential,
+      enter: () => {
+        if (running >= maxCalls) return false
+        running += 1
+        return true
+      },
+      leave: () => {
+        running -= 1
+      },
+    }
+  })
+
+const unary = <R>(
+  bridge: Bridge<R>,
+  desc: DescMethod,
+  handler: Handler<R>,
+): handleUnaryCall<Buffer, Buffer> => {
+  const name = `${desc.parent.typeName}/${desc.name}`
+  const readOnly = desc.idempotency === Idempotency.NO_SIDE_EFFECTS
+  const attributes = { "rpc.system": "grpc", "rpc.service": desc.parent.typeName, "rpc.method": desc.name }
+  const logDefect = (cause: Cause.Cause<FloodgateError>): Effect.Effect<void> =>
+    Cause.isDie(cause) ? Effect.logError(`${name} failed by a defect`, cause) : Effect.void
+
+  return (call, respond) => {
+    const peer = bridge.credential.verifyAuthorization(first(call.metadata, authorizationKey))
+    if (peer === undefined) return respond(refused)
+    const callerToken = first(call.metadata, callerKey)
+    const caller = callerToken === undefined ? undefined : bridge.credential.verifyCaller(callerToken)
+    if (callerToken !== undefined && caller === undefined) return respond(refused)
+
+    let request: Message
+    try {
+      request = fromBinary(desc.input, call.request)
+    } catch {
+      return respond(malformed)
+    }
+    if (!bridge.enter()) return respond(overloaded)
+
+    const sent = call.getDeadline()
+    const sentMs = typeof sent === "number" ? sent : sent.getTime()
+    const hasDeadline = Number.isFinite(sentMs)
+    const deadlineMs = hasDeadline ? sentMs : Date.now() + defaultDeadlineMs
+
+    let answer = Effect.suspend(() => handler(request as never, { caller, peer, deadlineMs })).pipe(
+      Effect.map((message) => bufferOf(toBinary(desc.output, create(desc.output, message as Message)))),
+      Effect.tapErrorCause(logDefect),
+    )
+    // A deadline that was sent is kept by grpc-js, which answers the caller and reports the call as cancelled.
+    if (readOnly && !hasDeadline) {
+      answer = Effect.timeoutFail(answer, { duration: defaultDeadlineMs, onTimeout: () => new Busy({}) })
+    }
+    // A call without a sampled trace context was found not worth a trace where it began, so it has no spans here.
+    const traceparent = first(call.metadata, "traceparent")
+    const traced = TraceContext.parse(traceparent)?.sampled === true
+    if (traced) {
+      answer = Effect.withSpan(answer, name, { kind: "server", captureStackTrace: false, attributes })
+      answer = TraceContext.withParent(traceparent)(answer)
+    }
+    if (caller !== undefined) answer = Effect.annotateLogs(answer, "user_id", caller.user_id)
+    answer = Effect.provideService(answer, CallDeadline, deadlineMs)
+
+    const fiber = (traced ? bridge.traced : bridge.untraced)(answer)
+    fiber.addObserver((exit) => {
+      bridge.leave()
+      if (call.cancelled) return
+      if (Exit.isSuccess(exit)) respond(null, exit.value)
+      else respond(GrpcStatus.fromCause(exit.cause))
+    })
+    if (readOnly) {
+      // Every call ends with this event, one that succeeded too.
+      call.on("cancelled", () => {
+        if (fiber.unsafePoll() === null) fiber.unsafeInterruptAsFork(FiberId.none)
+      })
+    }
+  }
+}
+
+/** Health's handlers, the loop that tells watches of changes, and the end of the watches. */
+const makeHealth = <R>(bridge: Bridge<R>, services: ReadonlySet<string>) =>
+  Effect.gen(function* () {
+    const readiness = yield* Readiness
+    const watches = new Map<ServerWritableStream<Buffer, Buffer>, ServingStatus>()
+
+    const serviceOf = (bytes: Buffer): string | undefined => {
+      try {
+        const { service } = fromBinary(HealthCheckRequestSchema, bytes)
+        return service === "" || services.has(service) ? service : undefined
+      } catch {
+        return undefined
+      }
+    }
+    const tell = (watch: ServerWritableStream<Buffer, Buffer>, next: ServingStatus): void => {
+      if (watches.get(watch) === next) return
+      watches.set(watch, next)
+      watch.write(Health.encode(next))
+    }
+
+    const handlers = {
+      check: (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>): void => {
+        if (serviceOf(call.request) === undefined) {
+          respond({ code: status.NOT_FOUND, details: "unknown service" })
+          return
+        }
+        bridge.untraced(Effect.map(Health.current(readiness), Health.encode)).addObserver((exit) => {
+          if (call.cancelled) return
+          if (Exit.isSuccess(exit)) respond(null, exit.value)
+          else respond(GrpcStatus.fromCause(exit.cause))
+        })
+      },
+      watch: (call: ServerWritableStream<Buffer, Buffer>): void => {
+        if (watches.size >= maxWatches) {
+          call.destroy(Object.assign(new Error("too many watches"), { code: status.RESOURCE_EXHAUSTED }))
+          return
+        }
+        call.on("cancelled", () => watches.delete(call))
+        // An unknown service is told as such, and may become known to a later version of this process only.
+        const known = serviceOf(call.request) !== undefined
+        watches.set(call, ServingStatus.UNKNOWN)
+        tell(call, known ? ServingStatus.NOT_SERVING : ServingStatus.SERVICE_UNKNOWN)
+      },
+    }
+
+    yield* Health.current(readiness).pipe(
+      Effect.tap((now) =>
+        Effect.sync(() => {
+          for (const [watch, last] of watches) {
+            if (last !== ServingStatus.SERVICE_UNKNOWN) tell(watch, now)
+          }
+        }),
+      ),
+      Effect.when(() => watches.size > 0),
+      Effect.repeat(Schedule.spaced(Health.watchIntervalMs)),
+      Effect.forkScoped,
+    )
+
+    const end = Effect.sync(() => {
+      for (const watch of watches.keys()) {
+        tell(watch, ServingStatus.NOT_SERVING)
+        watch.end()
+      }
+    })
+    return { handlers, end }
+  })
+
+/** Waits for an effect for so long and no longer, wherever it is run: finalizers can't be interrupted otherwise. */
+const atMost =
+  (ms: number) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E, R> =>
+    self.pipe(Effect.disconnect, Effect.interruptible, Effect.timeoutOption(ms))
+
+const bind = (server: Server, host: string, port: number): Effect.Effect<number, GrpcBindFailed> =>
+  Effect.async((resume) => {
+    const address = `${host.includes(":") ? `[${host}]` : host}:${port}`
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      resume(
+        error === null
+          ? Effect.succeed(bound)
+          : Effect.fail(new GrpcBindFailed({ host, port, reason: error.message })),
+      ),
+    )
+  })
+
+/** What the services' handlers need, all together. */
+export type RequirementsOfAll<S extends ReadonlyArray<GrpcService<any>>> = [S[number]] extends [never]
+  ? never
+  : S[number] extends GrpcService<infer R>
+    ? R
+    : never
+
+/**
+ * Binds, serves, and says on which port (for port 0). When the scope closes, the server takes no more calls, those in
+ * flight have `drainMs` to end, then they are interrupted.
+ */
+export const make = <const S extends ReadonlyArray<GrpcService<any>>>(
+  options: GrpcServerOptions<S>,
+): Effect.Effect<
+  { readonly port: number },
+  AppConfig.ConfigInvalid | GrpcBindFailed,
+  RequirementsOfAll<S> | Readiness | ServiceCredential | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const { maxConcurrentCalls = 1_024, drainMs = 5_000, services } = options
+    const { host, port } = yield* AppConfig.load(
+      Config.all({ host: options.host ?? AppConfig.bindHost, port: options.port }),
+    )
+    const bridge = yield* makeBridge<RequirementsOfAll<S>>(maxConcurrentCalls)
+    const health = yield* makeHealth(bridge, new Set(services.map(({ service }) => service.typeName)))
+
+    const server = new Server({
+      "grpc.max_receive_message_length": maxMessageBytes,
+      "grpc.max_send_message_length": maxMessageBytes,
+      // Above our own bound, so that one call too many is answered rather than left waiting in its client.
+      "grpc.max_concurrent_streams": maxConcurrentCalls * 2,
+      "grpc.keepalive_time_ms": 30_000,
+      "grpc.keepalive_timeout_ms": 5_000,
+    })
+    server.addService(definitionOf(HealthService), health.handlers)
+    for (const { service, handlers } of services) {
+      server.addService(
+        definitionOf(service),
+        Object.fromEntries(
+          service.methods
+            .filter((desc) => desc.methodKind === "unary")
+            .map((desc) => [desc.localName, unary(bridge, desc, handlers[desc.localName]!)]),
+        ),
+      )
+    }
+
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        yield* health.end
+        const stopped = Effect.async<void>((resume) => server.tryShutdown(() => resume(Effect.void)))
+        // A write goes on after its caller has left, so closed connections don't mean that all is done.
+        const done = yield* Effect.zip(stopped, FiberSet.awaitEmpty(bridge.calls), { concurrent: true }).pipe(
+          atMost(drainMs),
+        )
+        if (Option.isNone(done)) {
+          yield* Effect.logWarning(`gRPC calls still in flight after ${drainMs} ms are interrupted`)
+          yield* Fiber.interruptAll([...bridge.calls]).pipe(atMost(interruptMs))
+        }
+        server.forceShutdown()
+      }),
+    )
+    const bound = yield* bind(server, host, port)
+    yield* Effect.logInfo(`gRPC listens on ${host}:${bound}`)
+    return { port: bound }
+  })
+
+/** The server as a layer. Fails when a key is missing or the address is taken. */
+export const layer = <const S extends ReadonlyArray<GrpcService<any>>>(
+  options: GrpcServerOptions<S>,
+): Layer.Layer<
+  never,
+  AppConfig.ConfigInvalid | GrpcBindFailed,
+  RequirementsOfAll<S> | Readiness | ServiceCredential
+> => Layer.scopedDiscard(make(options))

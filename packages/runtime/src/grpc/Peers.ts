@@ -1,0 +1,42 @@
+/** Clients of the other services, with this process's addresses, deadlines and retry budgets. */
+import type * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
+import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
+import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
+import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
+import { ServiceCredential } from "@floodgate/contracts/rpc/ServiceCredential"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as AppConfig from "../config/AppConfig.ts"
+import { Deadlines } from "../resilience/Deadlines.ts"
+import { Retries } from "../resilience/Retries.ts"
+
+type Peer<Self> = Layer.Layer<Self, AppConfig.ConfigInvalid, ServiceCredential | Deadlines | Retries>
+
+const peer = <Self>(
+  name: AppConfig.PeerName,
+  client: { readonly layer: (options: GrpcClient.ClientOptions) => Layer.Layer<Self> },
+): Peer<Self> =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const url = yield* AppConfig.load(AppConfig.peer(name))
+      const credential = yield* ServiceCredential
+      const deadlines = yield* Deadlines
+      const retries = yield* Retries
+      return client.layer({
+        url,
+        credential,
+        deadlineMs: (method) => deadlines.ms(method === "reserveBatch" ? "grpc.reserve" : "grpc.unary"),
+        // A batch of reservations is asked for again by its own coalescer, item by item, while there is time.
+        retry: (method) =>
+          method === "reserveBatch"
+            ? undefined
+            : (self, isRetryable) => retries.apply("grpc.unary", isRetryable)(self),
+      })
+    }),
+  )
+
+export const identity: Peer<IdentityClient> = peer("identity", IdentityClient)
+export const inventory: Peer<InventoryClient> = peer("inventory", InventoryClient)
+export const ordering: Peer<OrderingClient> = peer("ordering", OrderingClient)
+export const payment: Peer<PaymentClient> = peer("payment", PaymentClient)

@@ -1,0 +1,275 @@
+/**
+ * Redis, single or Cluster, with answers that say how certain they are. Nothing is ever queued while there is no
+ * connection, and nothing is ever sent twice.
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { Cluster, type ClusterOptions, Redis as IORedis, type RedisOptions as IORedisOptions } from "ioredis"
+import * as AppConfig from "../config/AppConfig.ts"
+import { Readiness } from "../lifecycle/Readiness.ts"
+import { defaults as deadlines } from "../resilience/Deadlines.ts"
+import { classify, type RedisError, RedisOutcomeUnknown, RedisUnavailable } from "./RedisError.ts"
+import { StallWatch } from "./StallWatch.ts"
+
+/** An ioredis connection: to one server, or to a Cluster. */
+export type RedisConnection = IORedis | Cluster
+
+export interface RunOptions {
+  /** How long to wait for the answer, in ms. Default `Deadlines`' "redis.command". */
+  readonly deadlineMs?: number
+}
+
+export interface RedisService {
+  /**
+   * Runs one command, pipeline or script. Fails with RedisUnavailable when it certainly wasn't executed, with
+   * RedisOutcomeUnknown when it was sent and no answer came, with RedisScriptFailed when the answer is an error.
+   */
+  readonly run: <A>(
+    op: string,
+    f: (connection: RedisConnection) => Promise<A>,
+    options?: RunOptions,
+  ) => Effect.Effect<A, RedisError>
+  /**
+   * A connection of its own, for blocking reads; it has no deadline and is closed with the scope. It waits (at most
+   * 3 s) until it is ready, and reconnects by itself; a command on it fails while there is no connection.
+   */
+  readonly duplicate: Effect.Effect<RedisConnection, never, Scope.Scope>
+}
+
+export class Redis extends Context.Tag("@floodgate/runtime/redis/Redis")<Redis, RedisService>() {}
+
+export interface RedisOptions {
+  /** `redis://[user:password@]host:port[/db]`, `rediss://…`, or `redis-cluster://[user:password@]host:port,host:port`. */
+  readonly url: Config.Config<Redacted.Redacted>
+  /** The name of the readiness check: "redis" unless said. */
+  readonly name?: string
+  /** Default of `RunOptions.deadlineMs`. */
+  readonly deadlineMs?: number
+  /** How many operations may wait for an answer; more are refused unsent. Default 10,000. */
+  readonly maxInFlight?: number
+}
+
+interface Target {
+  readonly nodes: ReadonlyArray<{ readonly host: string; readonly port: number }>
+  readonly cluster: boolean
+  readonly options: IORedisOptions
+}
+
+const INVALID =
+  "a Redis URL must be redis://[user:password@]host:port[/db] or redis-cluster://host:port,host:port"
+
+/** `new URL` knows no list of hosts. */
+const URL_PATTERN =
+  /^(redis|rediss|redis-cluster|rediss-cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/]+?)(?:\/(\d*))?$/
+
+const parseNode = (text: string): { host: string; port: number } | undefined => {
+  const match = /^(?:\[([0-9a-f:]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i.exec(text)
+  return match === null ? undefined : { host: (match[1] ?? match[2])!, port: Number(match[3] ?? 6379) }
+}
+
+const parseUrl = (url: Redacted.Redacted): Effect.Effect<Target, AppConfig.ConfigInvalid> =>
+  Effect.suspend(() => {
+    const match = URL_PATTERN.exec(Redacted.value(url))
+    const nodes = match?.[4]?.split(",").map(parseNode) ?? []
+    if (match === null || !nodes.every((node) => node !== undefined)) {
+      return new AppConfig.ConfigInvalid({ issues: [INVALID] })
+    }
+    const [, scheme = "", username, password, , db] = match
+    const cluster = scheme.endsWith("-cluster")
+    if (!cluster && nodes.length > 1) return new AppConfig.ConfigInvalid({ issues: [INVALID] })
+    return Effect.succeed({
+      nodes,
+      cluster,
+      options: {
+        ...(username ? { username: decodeURIComponent(username) } : {}),
+        ...(password ? { password: decodeURIComponent(password) } : {}),
+        ...(db ? { db: Number(db) } : {}),
+        ...(scheme.startsWith("rediss") ? { tls: {} } : {}),
+      },
+    })
+  })
+
+/** From 50 ms, doubling up to 1 s: a restarted Redis is found again at once, a dead one isn't hammered. */
+const backoffMs = (attempt: number): number => Math.min(1000, 50 * 2 ** Math.min(attempt - 1, 6))
+
+/** No data for this long while answers are due means that the peer is gone without having said so. */
+const STALL_MS = 5_000
+
+const connectionOptions = (options: IORedisOptions): IORedisOptions => ({
+  ...options,
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  enableReadyCheck: true,
+  connectTimeout: deadlines["redis.connect"],
+  disconnectTimeout: 500,
+  keepAlive: 10_000,
+  retryStrategy: backoffMs,
+})
+
+const open = (target: Target): RedisConnection => {
+  const [first] = target.nodes
+  if (!target.cluster) return new IORedis({ ...connectionOptions(target.options), ...first! })
+  const options: ClusterOptions = {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    // Redirections are answers of a server that did nothing, so following them sends nothing twice. What a lost
+    // connection leaves open is never sent again: hence no delay (that is: no retry) on failover.
+    maxRedirections: 4,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    retryDelayOnTryAgain: 50,
+    slotsRefreshTimeout: 1_000,
+    slotsRefreshInterval: 5_000,
+    clusterRetryStrategy: backoffMs,
+    redisOptions: { ...connectionOptions(target.options), socketTimeout: STALL_MS },
+  }
+  return new Cluster([...target.nodes], options)
+}
+
+type Event = { readonly level: "info" | "warn"; readonly message: string; readonly reason?: string }
+
+/** Listens for what becomes of a connection. Without an `error` listener ioredis would print errors by itself. */
+const watchEvents = (connection: RedisConnection, events: Queue.Queue<Event>): void => {
+  let ready = false
+  let lastError: string | undefined
+  connection.on("error", (cause: Error) => {
+    lastError = cause.message
+  })
+  connection.on("ready", () => {
+    ready = true
+    lastError = undefined
+    Queue.unsafeOffer(events, { level: "info", message: "redis connected" })
+  })
+  connection.on("close", () => {
+    if (!ready) return
+    ready = false
+    Queue.unsafeOffer(events, {
+      level: "warn",
+      message: "redis connection lost",
+      ...(lastError === undefined ? {} : { reason: lastError }),
+    })
+  })
+}
+
+const whenReady = (connection: RedisConnection, withinMs: number): Effect.Effect<boolean> =>
+  Effect.async<boolean>((resume) => {
+    const done = (ready: boolean) => {
+      clearTimeout(timer)
+      connection.removeListener("ready", onReady)
+      resume(Effect.succeed(ready))
+    }
+    const onReady = () => done(true)
+    // A plain timer: a test clock has no say in how long a connection takes.
+    const timer = setTimeout(() => done(false), withinMs)
+    if (connection.status === "ready") {
+      done(true)
+      return
+    }
+    connection.once("ready", onReady)
+    if (connection.status === "wait") connection.connect().catch(() => {})
+    return Effect.sync(() => done(false))
+  })
+
+/** Connects, and is done when Redis is ready; fails with RedisUnavailable after 3 s. */
+export const make = (
+  options: RedisOptions,
+): Effect.Effect<RedisService, AppConfig.ConfigInvalid | RedisUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const target = yield* parseUrl(yield* AppConfig.load(options.url))
+    const maxInFlight = options.maxInFlight ?? 10_000
+    const defaultDeadlineMs = options.deadlineMs ?? deadlines["redis.command"]
+
+    const events = yield* Queue.sliding<Event>(16)
+    yield* Queue.take(events).pipe(
+      Effect.flatMap(({ level, message, reason }) => {
+        const log = level === "info" ? Effect.logInfo(message) : Effect.logWarning(message)
+        return Effect.annotateLogs(log, { redis: options.name ?? "redis", ...(reason && { reason }) })
+      }),
+      Effect.forever,
+      Effect.forkScoped,
+    )
+    const acquire = Effect.acquireRelease(
+      Effect.sync(() => {
+        const connection = open(target)
+        watchEvents(connection, events)
+        return connection
+      }),
+      (connection) => Effect.sync(() => connection.disconnect()),
+    )
+
+    const connection = yield* acquire
+    const watch = yield* Effect.acquireRelease(
+      Effect.sync(() => new StallWatch(connection, STALL_MS)),
+      (started) => Effect.sync(() => started.stop()),
+    )
+    if (!(yield* whenReady(connection, deadlines["redis.connect"]))) {
+      return yield* new RedisUnavailable({ op: "connect", reason: "no connection within 3 s" })
+    }
+
+    const run: RedisService["run"] = (op, f, runOptions) =>
+      Effect.async((resume) => {
+        if (connection.status !== "ready") {
+          resume(new RedisUnavailable({ op, reason: `the connection is ${connection.status}` }))
+          return
+        }
+        // Counted until the answer is here or the connection is gone, not until the caller has left: a frozen server
+        // must not make a queue without end.
+        if (watch.inFlight >= maxInFlight) {
+          resume(new RedisUnavailable({ op, reason: `${maxInFlight} operations wait for an answer` }))
+          return
+        }
+        const deadlineMs = runOptions?.deadlineMs ?? defaultDeadlineMs
+        const timer = setTimeout(
+          () => resume(new RedisOutcomeUnknown({ op, reason: `no answer within ${deadlineMs} ms` })),
+          deadlineMs,
+        )
+        watch.started()
+        f(connection).then(
+          (value) => {
+            clearTimeout(timer)
+            watch.ended(true)
+            resume(Effect.succeed(value))
+          },
+          (cause: unknown) => {
+            clearTimeout(timer)
+            watch.ended(cause instanceof Error && cause.name === "ReplyError")
+            const error = classify(op, cause)
+            resume(error === undefined ? Effect.die(cause) : Effect.fail(error))
+          },
+        )
+        return Effect.sync(() => clearTimeout(timer))
+      })
+
+    const duplicate = Effect.tap(acquire, (blocking) => whenReady(blocking, deadlines["redis.connect"]))
+
+    return { run, duplicate }
+  })
+
+/** `make`, with a readiness check. */
+export const layer = (
+  options: RedisOptions,
+): Layer.Layer<Redis, AppConfig.ConfigInvalid | RedisUnavailable, Readiness> =>
+  Layer.scoped(
+    Redis,
+    Effect.gen(function* () {
+      const redis = yield* make(options)
+      const readiness = yield* Readiness
+      yield* readiness.register(
+        options.name ?? "redis",
+        redis
+          .run("ready", (connection) => connection.ping())
+          .pipe(
+            Effect.as(true),
+            Effect.catchAll(() => Effect.succeed(false)),
+          ),
+      )
+      return redis
+    }),
+  )

@@ -1,0 +1,267 @@
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { LaunchSpec } from "../process/Child.ts"
+import { StackError } from "../StackError.ts"
+import * as Install from "./Install.ts"
+
+/** The broker's version: that of `ops/kafka/pom.xml`. */
+const version = "4.2.0"
+
+const image = `apache/kafka:${version}`
+
+/** Where Maven puts the broker's jars, once per user. */
+const jarFolder = (): string => Install.cacheFolder(`kafka-${version}`, "libs")
+
+const haveJars = (): boolean => fs.existsSync(path.join(jarFolder(), `kafka_2.13-${version}.jar`))
+
+const javaMajor = (): number => {
+  try {
+    const java = Install.findProgram("java")
+    if (java === undefined) return 0
+    const text = Install.output(java, ["--version"]) ?? ""
+    return Number(/^\S+ (\d+)/.exec(text)?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+/** Decides where a broker comes from. `none` isn't fatal: the Redis-Streams bus then takes its place. */
+export const plan = async (): Promise<Install.Plan> => {
+  const script = Install.findProgram("kafka-server-start", "kafka-server-start.sh")
+  if (script !== undefined) return { how: "binary", target: script, why: script }
+  const java = javaMajor()
+  if (java >= 17 && haveJars()) return { how: "jars", why: `Java ${java}, jars in ${jarFolder()}` }
+  const missing: Array<string> = []
+  if (java < 17) missing.push(java === 0 ? "no Java" : `Java ${java} (17 is needed)`)
+  const maven = Install.findProgram("mvn")
+  if (maven === undefined) missing.push("no Maven")
+  if (missing.length === 0) {
+    if (!Install.installForbidden()) {
+      return {
+        how: "jars",
+        why: `Java ${java}; Maven fetches the jars of Kafka ${version} (43 MB) into ${jarFolder()}`,
+      }
+    }
+    missing.push("FLOODGATE_INSTALL=never forbids fetching its jars")
+  }
+  if (await Install.dockerAnswers())
+    return { how: "docker", target: image, why: `${missing.join(", ")}; Docker runs ${image}` }
+  return { how: "none", why: `no kafka-server-start, ${missing.join(", ")}, no Docker` }
+}
+
+/** How to run the broker. */
+export interface Options {
+  readonly dataDir: string
+  readonly port: number
+  readonly controllerPort: number
+  readonly logFile: string
+  readonly say: Install.Say
+  /** The repository's root, for `ops/kafka/pom.xml`. */
+  readonly root: string
+}
+
+/** The value of KAFKA_BROKERS for a broker started by this module. */
+export const brokers = (port: number): string => `127.0.0.1:${port}`
+
+/** Fetches jars and formats the storage where needed, and says how to start the broker. Nothing runs afterwards. */
+export const prepare = async (chosen: Install.Plan, options: Options): Promise<LaunchSpec> => {
+  if (chosen.how === "none") throw new StackError(`no Kafka: ${chosen.why}`)
+  fs.mkdirSync(options.dataDir, { recursive: true })
+  const common = {
+    name: "kafka",
+    logFile: options.logFile,
+    isReady: () => answers(options.port),
+    readyTimeoutMs: 90_000,
+    stopTimeoutMs: 20_000,
+  }
+  if (chosen.how === "docker") {
+    await Install.dockerPull(image, options.say)
+    const container = `floodgate-kafka-${options.port}`
+    const variables = settings({ ...options, dataDir: "/var/lib/kafka/data", listenHost: "0.0.0.0" })
+    return {
+      ...common,
+      command: "docker",
+      args: [
+        ...["run", "--rm", "--name", container, ...Install.dockerUser()],
+        ...[
+          "-p",
+          `127.0.0.1:${options.port}:${options.port}`,
+          "-v",
+          `${options.dataDir}:/var/lib/kafka/data`,
+        ],
+        // The image turns KAFKA_A_B into the setting a.b.
+        ...variables.flatMap(([key, value]) => [
+          "-e",
+          `KAFKA_${key.toUpperCase().replaceAll(".", "_")}=${value}`,
+        ]),
+        ...["-e", `CLUSTER_ID=${clusterId(options.dataDir)}`],
+        image,
+      ],
+      container,
+    }
+  }
+
+  const file = path.join(options.dataDir, "server.properties")
+  const storage = path.join(options.dataDir, "data")
+  const lines = settings({ ...options, dataDir: storage, listenHost: "127.0.0.1" })
+  fs.writeFileSync(file, `${lines.map(([key, value]) => `${key}=${value}`).join("\n")}\n`)
+  const formatted = fs.existsSync(path.join(storage, "meta.properties"))
+
+  if (chosen.how === "binary" && chosen.target !== undefined) {
+    const folder = path.dirname(chosen.target)
+    const tool = ["kafka-storage", "kafka-storage.sh"]
+      .map((name) => path.join(folder, name))
+      .find(fs.existsSync)
+    if (tool === undefined) throw new StackError(`There is no kafka-storage beside ${chosen.target}.`)
+    if (!formatted) {
+      await Install.runProgram(tool, ["format", "-t", clusterId(options.dataDir), "-c", file], {
+        timeoutMs: 60_000,
+      })
+    }
+    return {
+      ...common,
+      command: chosen.target,
+      args: [file],
+      cwd: options.dataDir,
+      env: {
+        ...process.env,
+        KAFKA_HEAP_OPTS: process.env["KAFKA_HEAP_OPTS"] ?? "-Xmx512m",
+        LOG_DIR: path.dirname(options.logFile),
+      },
+    }
+  }
+
+  const java = Install.findProgram("java")
+  if (java === undefined) throw new StackError("Java is gone from the PATH.")
+  await fetchJars(options)
+  const classPath = path.join(jarFolder(), "*")
+  const logging = [
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
+  ]
+  if (!formatted) {
+    await Install.runProgram(
+      java,
+      ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classPath, "kafka.tools.StorageTool"].concat([
+        "format",
+        "-t",
+        clusterId(options.dataDir),
+        "-c",
+        file,
+      ]),
+      { timeoutMs: 60_000 },
+    )
+  }
+  return {
+    ...common,
+    command: java,
+    args: [
+      // One small broker among many processes: the light collector and the quick compiler start in half the time.
+      ...["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", ...logging],
+      ...["-cp", classPath, "kafka.Kafka", file],
+    ],
+    cwd: options.dataDir,
+  }
+}
+
+const settings = (options: {
+  readonly dataDir: string
+  readonly port: number
+  readonly controllerPort: number
+  readonly listenHost: string
+}): ReadonlyArray<readonly [string, string]> => [
+  ["process.roles", "broker,controller"],
+  ["node.id", "1"],
+  ["controller.quorum.voters", `1@127.0.0.1:${options.controllerPort}`],
+  [
+    "listeners",
+    `PLAINTEXT://${options.listenHost}:${options.port},CONTROLLER://127.0.0.1:${options.controllerPort}`,
+  ],
+  ["advertised.listeners", `PLAINTEXT://127.0.0.1:${options.port}`],
+  ["listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"],
+  ["controller.listener.names", "CONTROLLER"],
+  ["inter.broker.listener.name", "PLAINTEXT"],
+  ["log.dirs", options.dataDir],
+  ["auto.create.topics.enable", "false"],
+  ["offsets.topic.replication.factor", "1"],
+  // 50 partitions of offsets, the default, only slow down a single broker's first group.
+  ["offsets.topic.num.partitions", "8"],
+  ["transaction.state.log.replication.factor", "1"],
+  ["transaction.state.log.min.isr", "1"],
+  ["transaction.state.log.num.partitions", "4"],
+  ["share.coordinator.state.topic.replication.factor", "1"],
+  ["share.coordinator.state.topic.min.isr", "1"],
+  ["min.insync.replicas", "1"],
+  ["unclean.leader.election.enable", "false"],
+  ["group.initial.rebalance.delay.ms", "0"],
+  // After kill -9 a broker waits until its old session has ended: 4.4 s with these, 10.3 s with the defaults.
+  ["broker.session.timeout.ms", "2000"],
+  ["broker.heartbeat.interval.ms", "500"],
+  ["log.retention.hours", "168"],
+]
+
+/** Kafka's form of a UUID (16 bytes, base64url), kept beside the data it names. */
+const clusterId = (dataDir: string): string => {
+  const file = path.join(dataDir, "cluster-id")
+  if (!fs.existsSync(file)) {
+    // Never a leading "-": the storage tool would take it for an option.
+    fs.writeFileSync(file, `A${randomBytes(16).toString("base64url").slice(1)}`)
+  }
+  return fs.readFileSync(file, "utf8").trim()
+}
+
+const fetchJars = async (options: Options): Promise<void> => {
+  if (haveJars()) return
+  const maven = Install.findProgram("mvn")
+  if (maven === undefined) throw new StackError("Maven is gone from the PATH.")
+  const folder = jarFolder()
+  options.say(`fetching Kafka ${version} (43 MB) with Maven into ${folder}`)
+  fs.mkdirSync(path.dirname(folder), { recursive: true })
+  const fetching = fs.mkdtempSync(path.join(path.dirname(folder), "fetching-"))
+  try {
+    await Install.runProgram(
+      maven,
+      [
+        ...[
+          "-q",
+          "-B",
+          "-f",
+          path.join(options.root, "ops", "kafka", "pom.xml"),
+          "dependency:copy-dependencies",
+        ],
+        ...["-DincludeScope=runtime", `-DoutputDirectory=${fetching}`],
+      ],
+      { timeoutMs: 300_000 },
+    )
+    try {
+      fs.renameSync(fetching, folder)
+    } catch (cause) {
+      // Another process on this machine has fetched them meanwhile.
+      if (!haveJars()) throw cause
+    }
+  } finally {
+    fs.rmSync(fetching, { recursive: true, force: true })
+  }
+}
+
+/** A broker that isn't unfenced yet accepts connections but isn't listed in its own metadata. */
+const answers = async (port: number): Promise<boolean> => {
+  const { Kafka, logLevel } = await import("kafkajs")
+  const admin = new Kafka({
+    clientId: "floodgate-stack",
+    brokers: [brokers(port)],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1000,
+    requestTimeout: 2000,
+    retry: { retries: 0 },
+  }).admin()
+  try {
+    await admin.connect()
+    return (await admin.describeCluster()).brokers.length > 0
+  } finally {
+    await admin.disconnect().catch(() => {})
+  }
+}
