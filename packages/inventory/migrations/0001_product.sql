@@ -21,11 +21,14 @@ CREATE TABLE product (
   -- Rises with every warm-up and every recovery of its shard.
   generation INT UNSIGNED NOT NULL DEFAULT 0,
   version BIGINT UNSIGNED NOT NULL DEFAULT 1,
+  -- When Redis was opened to buyers after the warm-up was confirmed; null where that is still to be done.
+  opened_at DATETIME(3) NULL,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   CONSTRAINT product_stock_not_negative CHECK (stock >= 0),
   KEY product_by_start (state, start_time, id),
-  KEY product_by_end (state, end_time, id)
+  KEY product_by_end (state, end_time, id),
+  KEY product_unopened (opened_at, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Every change of product.stock, once per what caused it.

@@ -1,5 +1,6 @@
 /** Reading products: MySQL's row, with what Redis says can be reserved now and the status at Redis' clock. */
 import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -36,15 +37,17 @@ const make = Effect.gen(function* () {
   const store = yield* ProductStore
   const reservations = yield* ReservationStore
 
+  /** The sale's clock; without Redis nothing is sold, and our own clock is good enough to show. */
+  const now = reservations.serverTime.pipe(Effect.orElse(() => Clock.currentTimeMillis))
+
   const show = Effect.fn("Catalog.show")(function* (products: ReadonlyArray<Product>) {
-    const nowMs = yield* reservations.serverTime
-    const published = products.filter((p) => p.state === "published").map((p) => p.id)
-    // Without Redis the sale is closed; MySQL's remaining stock is the nearest true thing to show.
+    const nowMs = yield* now
     const stocks = yield* reservations
-      .readStock(published)
+      .readStock(products.map((p) => p.id))
       .pipe(Effect.orElseSucceed((): ReadonlyMap<number, number> => new Map()))
     return products.map((product): Shown => {
-      const stock = stocks.get(product.id) ?? product.stock
+      // Without Redis the sale is closed; MySQL's remaining stock is the nearest true thing to show.
+      const stock = (product.state === "published" ? stocks.get(product.id) : undefined) ?? product.stock
       return { product, stock, status: statusOf(product, stock, nowMs) }
     })
   })
@@ -69,7 +72,7 @@ const make = Effect.gen(function* () {
       after = decodeToken(pageToken)
       if (after === undefined) return yield* InvalidInput.at("cursor", "is not a cursor of this list")
     }
-    const nowMs = yield* reservations.serverTime
+    const nowMs = yield* now
     const listing: Listing = status === undefined ? "all" : status === "sold_out" ? "live" : status
     const items: Array<Shown> = []
     for (let scanned = 0; scanned < MAX_SCAN; ) {
@@ -94,7 +97,7 @@ const make = Effect.gen(function* () {
     } satisfies Page
   })
 
-  return { get, getMany, list } as const
+  return { get, getMany, show, list } as const
 })
 
 export class Catalog extends Context.Tag("@floodgate/inventory/Catalog")<

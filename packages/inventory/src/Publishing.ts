@@ -1,6 +1,7 @@
 /** Publishing: a draft in MySQL, warmed up in Redis under a generation of its own, then confirmed and sellable. */
 import { createHash } from "node:crypto"
 import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -35,23 +36,32 @@ const make = Effect.gen(function* () {
   const store = yield* ProductStore
   const reservations = yield* ReservationStore
 
-  /** Redis first, under a generation that nobody else has, then MySQL: in between, nobody can buy. */
+  /**
+   * Redis first, closed and under a generation that nobody else has; then MySQL; then Redis is opened. Whoever dies in
+   * between leaves a product that nobody can buy: a draft to warm up again, or one that the opener opens.
+   */
   const warmDraft = Effect.fn("Publishing.warmDraft")(function* (id: number) {
     const draft = yield* store.beginWarmUp(id)
-    if (draft === undefined) {
-      const now = yield* store.find(id)
-      return now ?? (yield* new NotFound())
+    if (draft !== undefined) {
+      yield* reservations.warmUp({
+        product_id: draft.id,
+        generation: draft.generation,
+        start_ms: draft.startTimeMs,
+        end_ms: draft.endTimeMs,
+        per_user_limit: draft.perUserLimit,
+        price: draft.price,
+        stock: draft.stock,
+      })
+      yield* store.confirmWarmUp(draft.id, draft.generation)
     }
-    yield* reservations.warmUp({
-      product_id: draft.id,
-      generation: draft.generation,
-      stock: draft.stock,
-      price: draft.price,
-      per_user_limit: draft.perUserLimit,
-      start_ms: draft.startTimeMs,
-      end_ms: draft.endTimeMs,
-    })
-    return yield* store.confirmWarmUp(draft.id, draft.generation)
+    const product = (yield* store.find(id)) ?? (yield* new NotFound())
+    if (product.state === "published") yield* open(product)
+    return product
+  })
+
+  const open = Effect.fn("Publishing.open")(function* (product: Pick<Product, "id" | "generation">) {
+    yield* reservations.setOpen(product.id, product.generation, true)
+    yield* store.opened(product.id)
   })
 
   const warmUpOrBusy = (id: number): Effect.Effect<Product, Busy | NotFound> =>
@@ -71,14 +81,19 @@ const make = Effect.gen(function* () {
     idempotencyKey: string,
     bodyHash: string,
   ) {
-    const nowMs = yield* reservations.serverTime
+    const nowMs = yield* reservations.serverTime.pipe(Effect.orElse(() => Clock.currentTimeMillis))
     const problems = problemsOf(draft, nowMs)
     const key = keyOf(draft, idempotencyKey, bodyHash)
     if (problems.length > 0) return yield* new InvalidInput({ issues: [...problems] })
     const { product, replayed } = yield* store.create(draft, key)
     // A key whose first request died before the warm-up was confirmed finishes it now.
     if (product.state !== "draft") return { product, replayed }
-    return { product: yield* warmUpOrBusy(product.id), replayed }
+    return {
+      product: yield* warmUpOrBusy(product.id).pipe(
+        Effect.catchTag("NotFound", (error) => Effect.die(error)),
+      ),
+      replayed,
+    }
   })
 
   const warmUp = Effect.fn("Publishing.warmUp")(function* (id: number) {
@@ -88,7 +103,7 @@ const make = Effect.gen(function* () {
     return yield* warmUpOrBusy(id)
   })
 
-  return { publish, warmUp } as const
+  return { publish, warmUp, open } as const
 })
 
 export class Publishing extends Context.Tag("@floodgate/inventory/Publishing")<

@@ -1,5 +1,5 @@
 /** The gRPC face of inventory: thin, from messages to the catalog, publishing and the reservations, and back. */
-import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
+import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import { ProductStatus, ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { Catalog, type Shown } from "./Catalog.ts"
 import type { ProductStatus as Status } from "./domain/Product.ts"
 import { Publishing } from "./Publishing.ts"
-import { ReservationStore } from "./store/ReservationStore.ts"
+import { Sale } from "./Sale.ts"
 
 const statuses: Record<Status, ProductStatus> = {
   draft: ProductStatus.DRAFT,
@@ -21,6 +21,12 @@ const statuses: Record<Status, ProductStatus> = {
 
 const statusOf = (wire: ProductStatus): Status | undefined =>
   (Object.keys(statuses) as ReadonlyArray<Status>).find((name) => statuses[name] === wire)
+
+const reservationStates = {
+  none: ReservationState.NONE,
+  live: ReservationState.LIVE,
+  released: ReservationState.RELEASED,
+} as const
 
 const hidden: ReadonlySet<Status | undefined> = new Set<Status>(["draft", "withdrawn"])
 
@@ -52,9 +58,7 @@ const message = ({ product, stock, status }: Shown, replayed = false) => ({
 
 export const rpc = GrpcServer.service(InventoryRpc, {
   createProduct: Effect.fnUntraced(function* (request) {
-    const publishing = yield* Publishing
-    const catalog = yield* Catalog
-    const { product, replayed } = yield* publishing
+    const { product, replayed } = yield* (yield* Publishing)
       .publish(
         {
           name: request.name,
@@ -74,17 +78,18 @@ export const rpc = GrpcServer.service(InventoryRpc, {
         request.bodyHash,
       )
       .pipe(orBusy)
-    return message(yield* catalog.show(product), replayed)
+    const [shown] = yield* (yield* Catalog).show([product])
+    return message(shown!, replayed)
   }),
 
   getProduct: Effect.fnUntraced(function* (request) {
-    return message(yield* (yield* Catalog).get(Number(request.productId)))
+    return message(yield* (yield* Catalog).get(Number(request.productId)).pipe(orBusy))
   }),
 
   batchGetProducts: Effect.fnUntraced(function* (request) {
     if (request.productIds.length > MAX_IDS)
       return yield* InvalidInput.at("product_ids", `at most ${MAX_IDS}`)
-    const shown = yield* (yield* Catalog).getMany(request.productIds.map(Number))
+    const shown = yield* (yield* Catalog).getMany(request.productIds.map(Number)).pipe(orBusy)
     return { products: shown.map((s) => message(s)) }
   }),
 
@@ -92,12 +97,51 @@ export const rpc = GrpcServer.service(InventoryRpc, {
     const status = statusOf(request.status)
     if (hidden.has(status) && !request.includeHidden) return { products: [], nextPageToken: "" }
     const size = Math.min(Math.max(request.pageSize, 1), MAX_PAGE)
-    const page = yield* (yield* Catalog).list(status, size, request.pageToken)
+    const page = yield* (yield* Catalog).list(status, size, request.pageToken).pipe(orBusy)
     return { products: page.items.map((s) => message(s)), nextPageToken: page.nextPageToken }
   }),
 
   warmUp: Effect.fnUntraced(function* (request) {
-    const product = yield* (yield* Publishing).warmUp(Number(request.productId))
-    return message(yield* (yield* Catalog).show(product))
+    const product = yield* (yield* Publishing).warmUp(Number(request.productId)).pipe(orBusy)
+    const [shown] = yield* (yield* Catalog).show([product])
+    return message(shown!)
+  }),
+
+  reserveBatch: Effect.fnUntraced(function* (request) {
+    const answers = yield* (yield* Sale).reserve({
+      product_id: Number(request.productId),
+      user_ids: request.userId.map(Number),
+      quantities: request.quantity,
+      request_ids: request.requestId,
+      not_after_ms: request.notAfterMs.map(Number),
+      traced_items: request.tracedItem,
+      traceparents: request.traceparent,
+    })
+    return {
+      code: answers.codes,
+      orderNum: answers.order_nums,
+      detail: answers.details.map(BigInt),
+      liveOrderNums: answers.live_order_nums,
+      serverTimeMs: BigInt(answers.server_time_ms),
+    }
+  }),
+
+  getReservation: Effect.fnUntraced(function* (request) {
+    const { fields, view, product } = yield* (yield* Sale)
+      .lookUp(request.orderNum, Number(request.userId))
+      .pipe(orBusy)
+    return {
+      orderNum: request.orderNum,
+      userId: request.userId,
+      productId: BigInt(fields.productId),
+      generation: fields.generation,
+      currentGeneration: view.generation,
+      state: reservationStates[view.state],
+      quantity: view.quantity,
+      price: BigInt(view.price),
+      productName: product.name,
+      reservedAtMs: BigInt(fields.timeMs),
+      serverTimeMs: BigInt(view.server_time_ms),
+    }
   }),
 })

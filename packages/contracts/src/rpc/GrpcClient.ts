@@ -91,6 +91,8 @@ const channelOptions: ChannelOptions = {
   // Peers are neighbours: a proxy from the environment is meant for the outside world.
   "grpc.enable_http_proxy": 0,
   "grpc.use_local_subchannel_pool": 1,
+  // Bookkeeping of each call for a debugging protocol that nobody serves here.
+  "grpc.enable_channelz": 0,
 }
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -80,8 +80,11 @@ export type Listing = Exclude<ProductStatus, "sold_out"> | "all"
 
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
-  const outbox = yield* Outbox.Outbox
+  const relay = yield* Outbox.OutboxRelay
   const { sql } = mysql
+
+  const append = (rows: ReadonlyArray<Outbox.OutboxRow>) =>
+    Outbox.append(rows).pipe(Effect.provideService(Mysql, mysql))
 
   const ms = (column: string) => `CAST(ROUND(UNIX_TIMESTAMP(${column}) * 1000) AS SIGNED) AS ${column}_ms`
   const columns = sql.literal(
@@ -192,7 +195,7 @@ const make = Effect.gen(function* () {
               product_version: product.version,
               ...(traceparent === undefined ? {} : { traceparent }),
             }
-            yield* outbox.append([
+            yield* append([
               {
                 event_id: event.event_id,
                 topic: Topic.InventoryEvents,
@@ -206,7 +209,23 @@ const make = Effect.gen(function* () {
           return product
         }),
       )
-      .pipe(retryConflicts, Effect.tap(outbox.nudge))
+      .pipe(retryConflicts, Effect.tap(relay.nudge))
+  })
+
+  /** Published products that Redis may still hold closed. */
+  const unopened = Effect.fn("ProductStore.unopened")(function* (limit: number) {
+    return yield* mysql.run(
+      "product.unopened",
+      sql<{ id: number; generation: number }>`SELECT id, generation FROM product
+        WHERE opened_at IS NULL AND state = 'published' ORDER BY id LIMIT ${sql.literal(String(limit))}`,
+    )
+  })
+
+  const opened = Effect.fn("ProductStore.opened")(function* (id: number) {
+    yield* mysql.run(
+      "product.opened",
+      sql`UPDATE product SET opened_at = UTC_TIMESTAMP(3) WHERE id = ${id} AND opened_at IS NULL`,
+    )
   })
 
   /** A page of a listing: upcoming by start ascending, all others by start descending. */
@@ -241,7 +260,7 @@ const make = Effect.gen(function* () {
     )
   })
 
-  return { find, findMany, create, beginWarmUp, confirmWarmUp, list } as const
+  return { find, findMany, create, beginWarmUp, confirmWarmUp, unopened, opened, list } as const
 })
 
 export class ProductStore extends Context.Tag("@floodgate/inventory/store/ProductStore")<

@@ -6,7 +6,8 @@ import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
-import { Redis, type RedisError } from "@floodgate/runtime/redis/Redis"
+import { Redis } from "@floodgate/runtime/redis/Redis"
+import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Shards from "@floodgate/runtime/redis/Shards"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Clock from "effect/Clock"
@@ -54,25 +55,14 @@ export interface SaleProduct {
   readonly product_id: number
   /** Higher than any that Redis ever held of this product. */
   readonly generation: number
-  /** False: reservations are answered NOT_ON_SALE until `setOpen`. */
-  readonly open: boolean
   /** Unix ms. */
-  readonly start_time_ms: number
-  /** Unix ms; undefined for a sale without an end. */
-  readonly end_time_ms: number | undefined
+  readonly start_ms: number
+  /** Unix ms; null for a sale without an end. */
+  readonly end_ms: number | null
   readonly per_user_limit: number
   /** Minor units, for one. */
   readonly price: number
   readonly stock: number
-}
-
-/** What Redis holds of a product. */
-export interface SaleStock {
-  readonly generation: number
-  readonly open: boolean
-  readonly stock: number
-  /** Rises with every change of stock, over generations too. */
-  readonly version: number
 }
 
 /** What Redis knows of one order number. */
@@ -111,8 +101,8 @@ export class ReservationStore extends Context.Tag("@floodgate/inventory/store/Re
      */
     readonly release: (ref: OrderRef) => Effect.Effect<boolean, RedisError | ShardFenced>
     /**
-     * Writes a product, whole, under a higher generation than Redis holds. Repeating it with the same generation fails
-     * with `GenerationConflict` and changes nothing, since stock may have been sold under it meanwhile.
+     * Writes a product, whole and closed to reservations (NOT_ON_SALE), under a higher generation than Redis holds.
+     * Repeating it with the same generation fails with `GenerationConflict` and changes nothing.
      */
     readonly warmUp: (
       product: SaleProduct,
@@ -123,10 +113,10 @@ export class ReservationStore extends Context.Tag("@floodgate/inventory/store/Re
       generation: number,
       open: boolean,
     ) => Effect.Effect<void, RedisError | ShardFenced | GenerationConflict>
-    /** Stock of many products, one round trip; undefined for those that Redis doesn't hold. In the order asked. */
+    /** What can be reserved now, by product id; without those that Redis doesn't hold. One round trip. */
     readonly readStock: (
       product_ids: ReadonlyArray<number>,
-    ) => Effect.Effect<ReadonlyArray<SaleStock | undefined>, RedisError>
+    ) => Effect.Effect<ReadonlyMap<number, number>, RedisError>
     /** Unix ms by Redis: the clock that decides every sale's window. */
     readonly serverTime: Effect.Effect<number, RedisError>
   }
@@ -144,28 +134,28 @@ const GENERATIONS_CACHED = 10_000
 /** How often a call may find that the product's generation was raised meanwhile. */
 const GENERATION_TRIES = 4
 
-/** What the script refuses before its first write; see `lua/reserve.lua`. */
-const REFUSED_BEFORE_ANY_EFFECT =
-  /\b(OOM|NOREPLICAS|MISCONF|READONLY|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN)\b/
-
 /** The version of a product's stock starts here with each generation, so that it rises over generations too. */
 export const firstStockVersion = (generation: number): number => generation * 2 ** 32
 
 /** When a product's keys go, Unix seconds; 0 for a sale without an end. */
-export const expireAtS = (end_time_ms: number | undefined): number =>
-  end_time_ms === undefined ? 0 : Math.ceil((end_time_ms + RETENTION_MS) / 1_000)
+export const expireAtS = (end_ms: number | null): number =>
+  end_ms === null ? 0 : Math.ceil((end_ms + RETENTION_MS) / 1_000)
 
-/** Arguments of `lua/warmup.lua`; no epoch where an open shard gets a product. */
-export const warmUpArgs = (product: SaleProduct, epoch?: number): Array<string | number> => [
-  epoch === undefined ? "" : epoch,
+/** Arguments of `lua/warmup.lua`; the epoch of the recovery that rebuilds a closed shard, or "" for an open shard. */
+export const warmUpArgs = (
+  product: SaleProduct,
+  open: boolean,
+  epoch: number | "",
+): Array<string | number> => [
+  epoch,
   product.generation,
-  expireAtS(product.end_time_ms),
+  expireAtS(product.end_ms),
   "open",
-  product.open ? 1 : 0,
+  open ? 1 : 0,
   "start",
-  product.start_time_ms,
+  product.start_ms,
   "end",
-  product.end_time_ms ?? 0,
+  product.end_ms ?? 0,
   "limit",
   product.per_user_limit,
   "price",
@@ -184,6 +174,7 @@ const settings = Config.all({
 const make = Effect.gen(function* () {
   const redis = yield* Redis
   const signals = yield* ShardSignals
+  yield* SaleScripts.preload
   const { orderNumKey, maxOpen } = yield* AppConfig.load(settings)
   const key = Redacted.value(orderNumKey)
   const context = yield* Effect.context<Redis>()
@@ -232,7 +223,13 @@ const make = Effect.gen(function* () {
     traceparents: ReadonlyArray<string | undefined>,
   ): Effect.Effect<ReservationAnswers> => {
     const args: Array<string | number> = [generation, maxOpen, order_nums.length]
-    args.push(...batch.user_ids, ...batch.quantities, ...batch.request_ids, ...batch.not_after_ms, ...order_nums)
+    args.push(
+      ...batch.user_ids,
+      ...batch.quantities,
+      ...batch.request_ids,
+      ...batch.not_after_ms,
+      ...order_nums,
+    )
     for (let i = 0; i < traceparents.length; i++) {
       const traceparent = traceparents[i]
       if (traceparent !== undefined) args.push(batch.traced_items[i]! + 1, traceparent)
@@ -270,12 +267,11 @@ const make = Effect.gen(function* () {
       case "RedisOutcomeUnknown":
         return Effect.succeed(sameAnswer(ReserveCode.UNKNOWN, order_nums))
       case "RedisScriptFailed":
-        return REFUSED_BEFORE_ANY_EFFECT.test(error.message)
-          ? Effect.succeed(sameAnswer(ReserveCode.NOT_EXECUTED, order_nums))
-          : Effect.as(
-              Effect.logError("reserve.lua failed", error),
-              sameAnswer(ReserveCode.UNKNOWN, order_nums),
-            )
+        // A defect of the script: how far it got is anyone's guess, and the number will tell.
+        return Effect.as(
+          Effect.logError("reserve.lua failed", error),
+          sameAnswer(ReserveCode.UNKNOWN, order_nums),
+        )
     }
   }
 
@@ -397,8 +393,7 @@ const make = Effect.gen(function* () {
       return Effect.fail(new ShardFenced({ shard }))
     })
 
-  const shapeOf = (script: string) =>
-    Effect.dieMessage(`${script} answered in a shape of its own`)
+  const shapeOf = (script: string) => Effect.dieMessage(`${script} answered in a shape of its own`)
 
   const getReservation = Effect.fn("ReservationStore.getReservation")(function* (ref: OrderRef) {
     const { product_id, user_id, order_num } = ref
@@ -480,7 +475,7 @@ const make = Effect.gen(function* () {
     const reply = yield* SaleScripts.warmup
       .run(
         [ShardKeys.fence(Shards.shardOf(product_id)), ShardKeys.product(product_id)],
-        warmUpArgs(product),
+        warmUpArgs(product, false, ""),
       )
       .pipe(Effect.provide(context))
     return yield* written(product_id, generation, reply)
@@ -500,27 +495,16 @@ const make = Effect.gen(function* () {
     return yield* written(product_id, generation, reply)
   })
 
-  const readStock = Effect.fn("ReservationStore.readStock")(function* (
-    product_ids: ReadonlyArray<number>,
-  ) {
+  const readStock = Effect.fn("ReservationStore.readStock")(function* (product_ids: ReadonlyArray<number>) {
     // Commands written in one tick leave in one write, on a cluster to every node at once.
-    const rows = yield* redis.run("inventory.stock", (c) =>
-      Promise.all(
-        product_ids.map((product_id) =>
-          c.hmget(ShardKeys.product(product_id), "gen", "open", "stock", "ver"),
-        ),
-      ),
+    const stocks = yield* redis.run("inventory.stock", (c) =>
+      Promise.all(product_ids.map((product_id) => c.hget(ShardKeys.product(product_id), "stock"))),
     )
-    return rows.map(([gen, open, stock, version]): SaleStock | undefined =>
-      gen == null
-        ? undefined
-        : {
-            generation: Number(gen),
-            open: open === "1",
-            stock: Number(stock),
-            version: Number(version),
-          },
-    )
+    const found = new Map<number, number>()
+    stocks.forEach((stock, i) => {
+      if (stock !== null) found.set(product_ids[i]!, Number(stock))
+    })
+    return found
   })
 
   const serverTime = Effect.map(

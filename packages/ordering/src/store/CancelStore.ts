@@ -142,15 +142,20 @@ const make = Effect.gen(function* () {
       FROM JSON_TABLE(${JSON.stringify(due.map((o) => [o.order_num, o.product_id, o.quantity]))}, '$[*]' COLUMNS (
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
         product_id BIGINT UNSIGNED PATH '$[1]', quantity BIGINT PATH '$[2]')) j`
+    const audited = due.map((o) => [
+      o.actor_id ?? 0,
+      o.order_num,
+      JSON.stringify({ state: "cancelled", cancel_reason: o.reason }),
+      o.note ?? "",
+    ])
     yield* sql`
-      INSERT INTO audit (at, actor_id, actor_name, action, target_type, target_id, before_value, after_value, reason)
-      SELECT UTC_TIMESTAMP(3), j.actor_id, j.actor_name, 'order.cancel', 'order', j.order_num, '{"state":"unpaid"}',
-        '{"state":"cancelled"}', j.note
-      FROM JSON_TABLE(${JSON.stringify(
-        due.map((o) => [o.actor_id ?? 0, o.reason === "timeout" ? "timeout-sweep" : o.reason, o.order_num, o.note ?? ""]),
-      )}, '$[*]' COLUMNS (
-        actor_id BIGINT UNSIGNED PATH '$[0]', actor_name VARCHAR(64) PATH '$[1]',
-        order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[2]', note VARCHAR(500) PATH '$[3]')) j`
+      INSERT INTO audit (at, actor_id, action, target_type, target_id, before_json, after_json, reason)
+      SELECT UTC_TIMESTAMP(3), j.actor_id, 'order.cancel', 'order', j.order_num, '{"state":"unpaid"}', j.after_json,
+        j.note
+      FROM JSON_TABLE(${JSON.stringify(audited)}, '$[*]' COLUMNS (
+        actor_id BIGINT UNSIGNED PATH '$[0]',
+        order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[1]',
+        after_json VARCHAR(200) PATH '$[2]', note VARCHAR(500) PATH '$[3]')) j`
     yield* Outbox.append(
       due.map((o) =>
         OrderEvents.row({

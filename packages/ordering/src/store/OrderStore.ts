@@ -186,10 +186,10 @@ const make = Effect.gen(function* () {
 
   const auditBatch = (rows: ReadonlyArray<readonly [productId: number, after: string]>) =>
     sql`
-      INSERT INTO audit (at, actor_id, actor_name, action, target_type, target_id, after_value, reason)
-      SELECT UTC_TIMESTAMP(3), 0, 'order-worker', 'order.create', 'product', j.product_id, j.after_value, ''
+      INSERT INTO audit (at, actor_id, action, target_type, target_id, after_json, reason)
+      SELECT UTC_TIMESTAMP(3), 0, 'order.create', 'product', j.product_id, j.after_json, ''
       FROM JSON_TABLE(${JSON.stringify(rows)}, '$[*]' COLUMNS (
-        product_id VARCHAR(20) PATH '$[0]', after_value VARCHAR(500) PATH '$[1]')) j`
+        product_id VARCHAR(20) PATH '$[0]', after_json VARCHAR(500) PATH '$[1]')) j`
 
   const recordBarriers = (barriers: ReadonlyArray<Barrier>) =>
     sql`

@@ -155,8 +155,8 @@ const make = Effect.gen(function* () {
         event,
       })
       yield* sql`
-        INSERT INTO audit (at, actor_id, actor_name, action, target_type, target_id, before_value, after_value, reason)
-        VALUES (UTC_TIMESTAMP(3), 0, 'payment', 'order.pay', 'order', ${order.order_num}, '{"state":"unpaid"}',
+        INSERT INTO audit (at, actor_id, action, target_type, target_id, before_json, after_json, reason)
+        VALUES (UTC_TIMESTAMP(3), 0, 'order.pay', 'order', ${order.order_num}, '{"state":"unpaid"}',
           ${JSON.stringify({ state: "paid", payment_id: event.payment_id, capture_id: captureId })}, '')`
     }
     if (answer._tag === "refuse") {

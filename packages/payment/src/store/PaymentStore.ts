@@ -95,8 +95,11 @@ const newId = (prefix: string) => `${prefix}${randomUUID().replaceAll("-", "")}`
 
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
-  const outbox = yield* Outbox.Outbox
+  const relay = yield* Outbox.OutboxRelay
   const { sql } = mysql
+
+  const append = (rows: ReadonlyArray<Outbox.OutboxRow>) =>
+    Outbox.append(rows).pipe(Effect.provideService(Mysql, mysql))
 
   const columns = sql.literal(
     `payment_id, order_num, user_id, channel, amount, currency, state, pay_url, client_params, version,
@@ -139,7 +142,7 @@ const make = Effect.gen(function* () {
       ...(traceparent === undefined ? {} : { traceparent }),
       ...extra,
     }
-    yield* outbox.append([
+    yield* append([
       {
         event_id: event.event_id,
         topic: Topic.PaymentEvents,
@@ -189,7 +192,7 @@ const make = Effect.gen(function* () {
           return yield* f(current!)
         }),
       )
-      .pipe(retryConflicts, Effect.tap(outbox.nudge))
+      .pipe(retryConflicts, Effect.tap(relay.nudge))
 
   const findPayment = Effect.fn("PaymentStore.findPayment")(function* (paymentId: string) {
     return yield* mysql.run("payment.find", find(paymentId))
@@ -247,7 +250,7 @@ const make = Effect.gen(function* () {
           return { _tag: "Opened", intent } satisfies OpenResult
         }),
       )
-      .pipe(retryConflicts, Effect.tap(outbox.nudge))
+      .pipe(retryConflicts, Effect.tap(relay.nudge))
   })
 
   /** The intent that an answered key stands for, whatever has become of its order since. */

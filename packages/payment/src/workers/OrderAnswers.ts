@@ -35,7 +35,7 @@ export const layer = Layer.scopedDiscard(
             batch,
             (message) => {
               // Every order's creation passes here too; only answers to captures concern payment.
-              const type = message.headers["type"]
+              const type = message.headers["event-type"]
               if (type !== undefined && type !== "order.paid" && type !== "order.payment_refused")
                 return Effect.void
               return decode(new TextDecoder().decode(message.value)).pipe(

@@ -407,6 +407,7 @@ export const make = <const S extends ReadonlyArray<GrpcService<any>>>(
       "grpc.max_concurrent_streams": maxConcurrentCalls * 2,
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 5_000,
+      "grpc.enable_channelz": 0,
     })
     server.addService(definitionOf(HealthService), health.handlers)
     for (const { service, handlers } of services) {

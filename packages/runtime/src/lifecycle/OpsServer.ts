@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Bounded from "../resilience/Bounded.ts"
 import { Readiness } from "./Readiness.ts"
 
 /** The ops port can't be had; mostly because another process holds it. Happens at start only. */
@@ -121,12 +122,8 @@ export const make = (
       const route = routes.get(path)
       if (route === undefined) return Effect.sync(() => answer(one, json(404, { error: "not found" })))
       return route.pipe(
-        Effect.disconnect,
-        Effect.timeoutTo({
-          duration: ROUTE_DEADLINE_MS,
-          onTimeout: () => json(503, { error: "timed out" }),
-          onSuccess: (reply) => reply,
-        }),
+        Bounded.failAfter(ROUTE_DEADLINE_MS, () => json(503, { error: "timed out" })),
+        Effect.merge,
         Effect.catchAllCause((cause) =>
           Cause.isInterruptedOnly(cause)
             ? Effect.interrupt

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Bounded from "../resilience/Bounded.ts"
 
 /** How long one check may take before it counts as failed (ms). */
 export const CHECK_DEADLINE_MS = 1_000
@@ -47,12 +48,7 @@ export const layer: Layer.Layer<Readiness> = Readiness.layer
 const bounded = (check: Effect.Effect<boolean>): Effect.Effect<boolean> =>
   check.pipe(
     // A check on a hung engine may not be interruptible: it is left behind, and the probe still gets its answer.
-    Effect.disconnect,
-    Effect.timeoutTo({
-      duration: CHECK_DEADLINE_MS,
-      onTimeout: () => false,
-      onSuccess: (healthy) => healthy,
-    }),
+    Bounded.failAfter(CHECK_DEADLINE_MS, () => "too slow"),
     Effect.catchAllCause(() => Effect.succeed(false)),
   )
 

@@ -135,8 +135,11 @@ const open = (target: Target): RedisConnection => {
 
 type Event = { readonly level: "info" | "warn"; readonly message: string; readonly reason?: string }
 
-/** Listens for what becomes of a connection. Without an `error` listener ioredis would print errors by itself. */
-const watchEvents = (connection: RedisConnection, events: Queue.Queue<Event>): void => {
+/**
+ * Listens for what becomes of a connection until told to close it. Without an `error` listener ioredis would print
+ * errors by itself.
+ */
+const watchEvents = (connection: RedisConnection, events: Queue.Queue<Event>): (() => void) => {
   let ready = false
   let lastError: string | undefined
   connection.on("error", (cause: Error) => {
@@ -156,6 +159,10 @@ const watchEvents = (connection: RedisConnection, events: Queue.Queue<Event>): v
       ...(lastError === undefined ? {} : { reason: lastError }),
     })
   })
+  return () => {
+    ready = false
+    connection.disconnect()
+  }
 }
 
 const whenReady = (connection: RedisConnection, withinMs: number): Effect.Effect<boolean> =>
@@ -198,11 +205,10 @@ export const make = (
     const acquire = Effect.acquireRelease(
       Effect.sync(() => {
         const connection = open(target)
-        watchEvents(connection, events)
-        return connection
+        return { connection, close: watchEvents(connection, events) }
       }),
-      (connection) => Effect.sync(() => connection.disconnect()),
-    )
+      ({ close }) => Effect.sync(close),
+    ).pipe(Effect.map(({ connection }) => connection))
 
     const connection = yield* acquire
     const watch = yield* Effect.acquireRelease(

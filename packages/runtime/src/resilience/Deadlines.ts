@@ -4,8 +4,9 @@
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Bounded from "./Bounded.ts"
 
 /** The deadlines in ms. An outer call's is longer than those of the calls it makes, so that the inner error is told. */
 export const defaults = {
@@ -48,9 +49,8 @@ export class Deadlines extends Context.Tag("@floodgate/runtime/resilience/Deadli
     /** The deadline of `op`, in ms. */
     readonly ms: (op: DeadlineName) => number
     /**
-     * Bounds an effect by the deadline of `op`. Holds in every case: work that can't be interrupted goes on in the
-     * background while the caller gets its answer, and a caller inside an uninterruptible region is answered in time
-     * too.
+     * Bounds an effect by the deadline of `op`, as `Bounded.failAfter` does: it holds for work that can't be
+     * interrupted, and for a caller inside an uninterruptible region.
      */
     readonly within: (
       op: DeadlineName,
@@ -76,17 +76,7 @@ export class Deadlines extends Context.Tag("@floodgate/runtime/resilience/Deadli
 /** The service over a table of deadlines (ms). */
 export const make = (table: DeadlineTable): Context.Tag.Service<Deadlines> => ({
   ms: (op) => table[op],
-  within: (op) => (self) =>
-    // `disconnect` lets the waiter leave uninterruptible work behind; `interruptible` lets the timer end the waiter when
-    // the whole call sits in an uninterruptible region, where `timeoutFail` alone would wait for the work to finish.
-    self.pipe(
-      Effect.disconnect,
-      Effect.interruptible,
-      Effect.timeoutFail({
-        duration: table[op],
-        onTimeout: () => new DeadlineExceeded({ op, deadline_ms: table[op] }),
-      }),
-    ),
+  within: (op) => Bounded.failAfter(table[op], () => new DeadlineExceeded({ op, deadline_ms: table[op] })),
 })
 
 /** `Deadlines.layer`. */

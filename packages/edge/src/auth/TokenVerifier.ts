@@ -1,0 +1,129 @@
+/**
+ * Verifies access tokens in this process: identity's public keys are fetched at start, every half minute, and when a
+ * token names a key that isn't known (at most once a second). While identity can't be reached, the keys at hand go on
+ * serving.
+ */
+import { Busy, Unauthenticated } from "@floodgate/contracts/errors/Errors"
+import type { User } from "@floodgate/contracts/http/Auth"
+import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
+import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import { type Keys, keysOf, read } from "./AccessToken.ts"
+import { TokenCache } from "./TokenCache.ts"
+
+/** A new key is published 60 s before it signs. */
+const REFRESH_MS = 30_000
+/** While there are no keys at all, nobody can be signed in: ask more often. */
+const REFRESH_WITHOUT_KEYS_MS = 500
+const MIN_REFETCH_MS = 1_000
+const MAX_TOKENS = 20_000
+
+export class TokenVerifier extends Context.Tag("@floodgate/edge/auth/TokenVerifier")<
+  TokenVerifier,
+  {
+    /**
+     * The bearer of an `Authorization` header, without waiting: undefined where it isn't a good token, `unknown_key`
+     * where {@link verify} may still find it good.
+     */
+    readonly verifySync: (authorization: string | undefined) => User | "unknown_key" | undefined
+    /** As `verifySync`, fetching keys where that may help. Busy while no keys could be fetched yet. */
+    readonly verify: (authorization: string | undefined) => Effect.Effect<User, Unauthenticated | Busy>
+    /** The key set as identity published it. Busy while none could be fetched yet. */
+    readonly jwks: Effect.Effect<string, Busy>
+  }
+>() {}
+
+const BEARER = /^Bearer +([A-Za-z0-9_.-]+)$/i
+
+export const make = Effect.gen(function* () {
+  const identity = yield* IdentityClient
+  const readiness = yield* Readiness
+  const clock = yield* Effect.clock
+  const cache = new TokenCache(MAX_TOKENS)
+  const one = yield* Effect.makeSemaphore(1)
+  let keys: Keys | undefined
+  let published = ""
+  let fetchedMs = Number.NEGATIVE_INFINITY
+
+  const fetch = Effect.gen(function* () {
+    const { jwksJson } = yield* identity.getJwks({})
+    const found = keysOf(jwksJson)
+    if (found === undefined || found.size === 0) {
+      return yield* Effect.logError("identity published no usable key set")
+    }
+    // A key that is gone takes the tokens it signed with it.
+    if (keys !== undefined && [...keys.keys()].some((kid) => !found.has(kid))) cache.clear()
+    keys = found
+    published = jwksJson
+  }).pipe(
+    Effect.catchAll((error) => Effect.logWarning(`identity's keys can't be fetched: ${error._tag}`)),
+    Effect.zipRight(
+      Effect.sync(() => {
+        fetchedMs = clock.unsafeCurrentTimeMillis()
+      }),
+    ),
+    Effect.withSpan("TokenVerifier.fetch", { root: true, captureStackTrace: false }),
+  )
+
+  // Whoever waited for the fetch of another is served by it.
+  const refetch = Effect.suspend(() => {
+    const askedMs = clock.unsafeCurrentTimeMillis()
+    return one.withPermits(1)(
+      Effect.suspend(() =>
+        fetchedMs >= askedMs || clock.unsafeCurrentTimeMillis() - fetchedMs < MIN_REFETCH_MS
+          ? Effect.void
+          : fetch,
+      ),
+    )
+  })
+
+  const verifySync = (authorization: string | undefined): User | "unknown_key" | undefined => {
+    if (authorization === undefined) return undefined
+    const match = BEARER.exec(authorization)
+    if (match === null) return undefined
+    const token = match[1]!
+    const nowMs = clock.unsafeCurrentTimeMillis()
+    const known = cache.get(token)
+    if (known !== undefined) return known.expiresMs > nowMs ? known.user : undefined
+    const verified = keys === undefined ? "unknown_key" : read(token, keys, nowMs)
+    if (verified === undefined || verified === "unknown_key") return verified
+    cache.set(token, verified)
+    return verified.user
+  }
+
+  yield* readiness.register(
+    "jwks",
+    Effect.sync(() => keys !== undefined),
+  )
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      one.withPermits(1)(fetch),
+      Schedule.identity<void>().pipe(
+        Schedule.addDelay(() => (keys === undefined ? REFRESH_WITHOUT_KEYS_MS : REFRESH_MS)),
+      ),
+    ),
+  )
+
+  return TokenVerifier.of({
+    verifySync,
+    verify: Effect.fnUntraced(function* (authorization: string | undefined) {
+      const user = verifySync(authorization)
+      if (user === undefined) return yield* new Unauthenticated({})
+      if (user !== "unknown_key") return user
+      yield* refetch
+      if (keys === undefined) return yield* new Busy({ retry_after_ms: REFRESH_WITHOUT_KEYS_MS })
+      const again = verifySync(authorization)
+      return again === undefined || again === "unknown_key" ? yield* new Unauthenticated({}) : again
+    }),
+    jwks: Effect.suspend(() =>
+      keys === undefined
+        ? Effect.fail(new Busy({ retry_after_ms: REFRESH_WITHOUT_KEYS_MS }))
+        : Effect.succeed(published),
+    ),
+  })
+})
+
+export const layer = Layer.scoped(TokenVerifier, make)

@@ -1,0 +1,57 @@
+/**
+ * Where a request comes from: the socket's peer, or, behind a trusted proxy, the last untrusted hop of
+ * `X-Forwarded-For`. What an untrusted peer writes there is never believed.
+ */
+import { BlockList, isIP } from "node:net"
+
+const family = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4")
+
+/** IPv4 in IPv6 clothes is one address, not two. */
+const plain = (address: string): string => {
+  const bare = address.startsWith("::ffff:") && isIP(address.slice(7)) === 4 ? address.slice(7) : address
+  // A zone names an interface of ours, not the client.
+  return bare.split("%", 1)[0]!
+}
+
+// A header of a proxy chain longer than this was not written by proxies.
+const MAX_HOPS = 32
+
+export interface TrustedProxies {
+  readonly has: (address: string) => boolean
+}
+
+/** A list of addresses and CIDR blocks; undefined where an entry is neither. */
+export const trust = (entries: ReadonlyArray<string>): TrustedProxies | undefined => {
+  const list = new BlockList()
+  for (const entry of entries) {
+    const [address, bits, ...rest] = entry.split("/")
+    if (address === undefined || isIP(address) === 0 || rest.length > 0) return undefined
+    const width = isIP(address) === 6 ? 128 : 32
+    const prefix = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : -1
+    if (prefix < 0 || prefix > width) return undefined
+    list.addSubnet(address, prefix, family(address))
+  }
+  return { has: (address) => isIP(address) !== 0 && list.check(address, family(address)) }
+}
+
+/** This machine, which dev trusts so that one machine can act as a crowd. */
+export const LOOPBACK: ReadonlyArray<string> = ["127.0.0.0/8", "::1/128"]
+
+/** The client's address, given the socket's peer and the `X-Forwarded-For` header. */
+export const resolve = (
+  peer: string | undefined,
+  forwardedFor: string | undefined,
+  trusted: TrustedProxies,
+): string => {
+  let client = plain(peer ?? "0.0.0.0")
+  if (forwardedFor === undefined || !trusted.has(client)) return client
+  const hops = forwardedFor.split(",").slice(-MAX_HOPS)
+  for (let i = hops.length - 1; i >= 0; i--) {
+    const hop = plain(hops[i]!.trim())
+    // Beyond a hop that isn't an address nothing can be known.
+    if (isIP(hop) === 0) return client
+    client = hop
+    if (!trusted.has(hop)) return client
+  }
+  return client
+}

@@ -1,0 +1,191 @@
+/**
+ * Turns reservations into orders: batch by batch, one short transaction each. A batch is let go of only when each of
+ * its messages has an outcome in MySQL: an order, a tombstone, or a dead letter.
+ */
+import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
+import { Topic } from "@floodgate/contracts/events/Topic"
+import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
+import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
+import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { OrderingConfig } from "../OrderingConfig.ts"
+import { DeadLetterStore } from "../store/DeadLetterStore.ts"
+import { type Barrier, type BatchResult, OrderStore } from "../store/OrderStore.ts"
+import { isPoison } from "./Poison.ts"
+import * as ReservationMessage from "./ReservationMessage.ts"
+
+export const GROUP = "order-worker"
+
+/** Messages of one transaction at most. */
+export const MAX_BATCH = 500
+
+interface Item {
+  readonly message: IncomingMessage
+  readonly event: ReservationEvent
+}
+
+/**
+ * What handles one batch of one partition. Fails only where the engine did; the bus then brings the same batch again,
+ * after a pause, for as long as it takes.
+ */
+export const makeHandler = Effect.gen(function* () {
+  const orders = yield* OrderStore
+  const deadLetters = yield* DeadLetterStore
+  const key = Redacted.value((yield* OrderingConfig).orderNumKey)
+
+  const bury = (message: IncomingMessage, reason: string, orderNum: string | undefined) =>
+    deadLetters
+      .put({
+        topic: message.topic,
+        partition: message.partition,
+        offset: message.offset,
+        key: message.key,
+        payload: message.value,
+        reason,
+        orderNum,
+      })
+      .pipe(
+        Effect.tap(() =>
+          Effect.logError("a reservation can't be applied and is a dead letter").pipe(
+            Effect.annotateLogs({
+              reason,
+              partition: message.partition,
+              offset: message.offset,
+              ...(orderNum === undefined ? {} : { order_num: orderNum }),
+            }),
+          ),
+        ),
+      )
+
+  const tellOutcome = ({ event, verdict }: BatchResult["decided"][number]): Effect.Effect<void> =>
+    (verdict === "fits" ? Effect.logInfo("order created") : Effect.logInfo(`order rejected: ${verdict}`)).pipe(
+      Effect.annotateLogs({ order_num: event.order_num, user_id: event.user_id, product_id: event.product_id }),
+    )
+
+  /** One transaction; a duplicate key is redone once, since whoever stood against it has a row now. */
+  const create = (events: ReadonlyArray<ReservationEvent>, barriers: ReadonlyArray<Barrier>) =>
+    retryConflicts(orders.createBatch(events, barriers)).pipe(
+      Effect.catchTag("MysqlDuplicateKey", (error) =>
+        Effect.logError("a duplicate key while creating orders; the batch is done once more", error).pipe(
+          Effect.zipRight(retryConflicts(orders.createBatch(events, barriers))),
+        ),
+      ),
+    )
+
+  /**
+   * The same under traces: the transaction's span belongs to the first sampled click and is linked to all of them, and
+   * each sampled click gets a span of its own, from the batch's arrival to its commit. A batch without a sampled click
+   * has no spans at all.
+   */
+  const createTraced = (events: ReadonlyArray<ReservationEvent>, barriers: ReadonlyArray<Barrier>) => {
+    const sampled = events.filter((event) => event.traceparent !== undefined)
+    if (sampled.length === 0) return Effect.withTracerEnabled(create(events, barriers), false)
+    const clicks = sampled.map((event) => event.traceparent!)
+    return Effect.gen(function* () {
+      const tracer = yield* Effect.tracer
+      const clock = yield* Effect.clock
+      const startNs = clock.unsafeCurrentTimeNanos()
+      const { result, transaction } = yield* Effect.currentSpan.pipe(
+        Effect.flatMap((transaction) =>
+          Effect.map(create(events, barriers), (result) => ({ result, transaction })),
+        ),
+        Effect.withSpan("orders.create_batch", {
+          kind: "consumer",
+          captureStackTrace: false,
+          links: TraceContext.links(clicks),
+          attributes: { "messaging.batch.message_count": events.length },
+        }),
+        TraceContext.withParent(clicks[0]),
+      )
+      const endNs = clock.unsafeCurrentTimeNanos()
+      const verdicts = new Map(result.decided.map(({ event, verdict }) => [event.order_num, verdict]))
+      for (const event of sampled) {
+        const [parent] = TraceContext.links([event.traceparent!])
+        const verdict = verdicts.get(event.order_num)
+        if (parent === undefined || verdict === undefined) continue
+        const span = tracer.span(
+          "order create",
+          Option.some(parent.span),
+          Context.empty(),
+          [{ _tag: "SpanLink", span: transaction, attributes: {} }],
+          startNs,
+          "consumer",
+        )
+        span.attribute("order_num", event.order_num)
+        span.attribute("outcome", verdict)
+        span.attribute("db.transaction_ms", Number(endNs - startNs) / 1e6)
+        span.end(endNs, Exit.void)
+      }
+      return result
+    }).pipe(Effect.catchTag("NoSuchElementException", Effect.die))
+  }
+
+  const settle = (items: ReadonlyArray<Item>, barriers: ReadonlyArray<Barrier>): Effect.Effect<void, MysqlError> =>
+    createTraced(
+      items.map((item) => item.event),
+      barriers,
+    ).pipe(
+      Effect.flatMap((result) => afterwards(items, result)),
+      Effect.catchAllCause((cause) => {
+        if (!isPoison(cause) || items.length === 0) return Effect.failCause(cause)
+        if (items.length === 1) {
+          const { event, message } = items[0]!
+          // The barriers say that everything before them is decided, so they come after the letter.
+          return bury(message, Cause.pretty(cause), event.order_num).pipe(
+            Effect.zipRight(barriers.length > 0 ? settle([], barriers) : Effect.void),
+          )
+        }
+        const middle = items.length >>> 1
+        return Effect.zipRight(settle(items.slice(0, middle), []), settle(items.slice(middle), barriers))
+      }),
+    )
+
+  const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
+    Effect.gen(function* () {
+      for (const one of result.decided) {
+        yield* TraceContext.withParent(one.event.traceparent)(tellOutcome(one))
+      }
+      if (result.orphans.length === 0 && result.impostors.length === 0) return
+      const messages = new Map(items.map(({ event, message }) => [event, message]))
+      for (const event of result.orphans) {
+        yield* bury(messages.get(event)!, "there is no such product", event.order_num)
+      }
+      for (const event of result.impostors) {
+        yield* bury(messages.get(event)!, "the number has a row of another buyer or product", undefined)
+      }
+    })
+
+  return Effect.fnUntraced(function* (batch: ReadonlyArray<IncomingMessage>) {
+    const items: Array<Item> = []
+    const barriers = new Map<number, Barrier>()
+    for (const message of batch) {
+      const read = ReservationMessage.read(message.value)
+      if (read._tag === "unreadable") {
+        yield* bury(message, read.reason, undefined)
+      } else if (read._tag === "barrier") {
+        const epoch = Math.max(read.epoch, barriers.get(message.partition)?.epoch ?? 0)
+        barriers.set(message.partition, { partition: message.partition, epoch })
+      } else {
+        const why = ReservationMessage.implausible(key, read.event)
+        // Not by its number: the letter of a forged copy must not hide that of the real one.
+        if (why !== undefined) yield* bury(message, why, undefined)
+        else items.push({ message, event: read.event })
+      }
+    }
+    if (items.length > 0 || barriers.size > 0) yield* settle(items, [...barriers.values()])
+  })
+})
+
+/** Consumes until interrupted. */
+export const run: Effect.Effect<never, BusFailed, EventBus | OrderStore | DeadLetterStore | OrderingConfig> =
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const handle = yield* makeHandler
+    return yield* bus.consume({ group: GROUP, topics: [Topic.Reservations], maxBatch: MAX_BATCH, handle })
+  })

@@ -1,0 +1,77 @@
+/** Databases, users, grants and migrations of one MySQL server. */
+import * as path from "node:path"
+import * as Migrator from "@floodgate/runtime/mysql/Migrator"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as mysql from "mysql2/promise"
+import { runEffect } from "./RunEffect.ts"
+import { type Database, databases } from "./Services.ts"
+
+/** What a service may do in its own database. Tables are made by migrations, which run as the administrator. */
+const ownRights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
+
+/** Adds `/<database>` to a server's URL. */
+export const withDatabase = (serverUrl: string, database: string): string => {
+  const url = new URL(serverUrl)
+  url.pathname = `/${database}`
+  return url.href
+}
+
+/** The URL under which a service reaches its own database. */
+export const serviceUrl = (port: number, database: Database, password: string): string =>
+  `mysql://${database}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`
+
+const administer = async <A>(adminUrl: string, work: (connection: mysql.Connection) => Promise<A>): Promise<A> => {
+  const connection = await mysql.createConnection({ uri: adminUrl, connectTimeout: 10_000 })
+  connection.on("error", () => {})
+  try {
+    return await work(connection)
+  } finally {
+    connection.destroy()
+  }
+}
+
+/** Creates what is missing: a database and a user for each service, with rights to its own database only. */
+export const createDatabases = (adminUrl: string, passwords: Record<Database, string>): Promise<void> =>
+  administer(adminUrl, async (connection) => {
+    for (const name of databases) {
+      await connection.query(
+        `CREATE DATABASE IF NOT EXISTS \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`,
+      )
+      await connection.query("CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED BY ?", [name, passwords[name]])
+      // The data folder may be older than the secrets folder beside it.
+      await connection.query("ALTER USER ?@'%' IDENTIFIED BY ?", [name, passwords[name]])
+      await connection.query(`GRANT ${ownRights} ON \`${name}\`.* TO ?@'%'`, [name])
+    }
+  })
+
+/**
+ * The one right across databases: an order and its product's stock change in one transaction. Column rights name
+ * existing tables, so this comes after inventory's migrations. UPDATE(stock) alone fails with 1143 on MariaDB: the
+ * WHERE needs SELECT.
+ */
+export const grantOrdering = (adminUrl: string): Promise<void> =>
+  administer(adminUrl, async (connection) => {
+    await connection.query(
+      "GRANT SELECT (id, name, price, currency, stock, generation, per_user_limit, state), UPDATE (stock) ON inventory.product TO 'ordering'@'%'",
+    )
+    await connection.query("GRANT SELECT, INSERT ON inventory.stock_log TO 'ordering'@'%'")
+  })
+
+/** Runs each service's outstanding migrations, side by side; answers the names of those that ran, as `service/name`. */
+export const migrate = async (
+  root: string,
+  urls: Partial<Record<Database, string>>,
+): Promise<ReadonlyArray<string>> => {
+  const ran = await runEffect(
+    Effect.forEach(
+      databases.filter((name) => urls[name] !== undefined),
+      (name) =>
+        Migrator.run(path.join(root, "packages", name, "migrations"), Redacted.make(urls[name] ?? "")).pipe(
+          Effect.map((names) => names.map((migration) => `${name}/${migration}`)),
+        ),
+      { concurrency: 2 },
+    ),
+  )
+  return ran.flat()
+}

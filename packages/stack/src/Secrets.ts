@@ -1,0 +1,68 @@
+/**
+ * The secrets of one development stack, made at its first start and kept in its data folder, readable by its owner
+ * only. Values that are plain strings are marked `dev-only-`, key files carry `"environment": "dev"`; stage and prod
+ * refuse both.
+ */
+import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { Database } from "./Services.ts"
+import { databases } from "./Services.ts"
+
+/** Each key's name is that of the setting it becomes; passwords are those of the MySQL users. */
+export interface Secrets {
+  readonly ORDER_NUM_KEY: string
+  readonly REFRESH_TOKEN_KEY: string
+  readonly PAYMENT_CALLBACK_SECRETS_SANDBOX: string
+  readonly JWT_KEYS_FILE: string
+  readonly SERVICE_CREDENTIAL_FILE: string
+  readonly mysqlPasswords: Record<Database, string>
+}
+
+const devOnly = (): string => `dev-only-${randomBytes(24).toString("hex")}`
+
+/** Reads a file of the secrets folder, or makes it with what `make` returns. Never half-written. */
+const keep = <A>(file: string, make: () => A): A => {
+  if (!fs.existsSync(file)) {
+    const writing = `${file}.${process.pid}`
+    fs.writeFileSync(writing, `${JSON.stringify(make(), null, 2)}\n`, { mode: 0o600 })
+    fs.renameSync(writing, file)
+  }
+  return JSON.parse(fs.readFileSync(file, "utf8")) as A
+}
+
+/** Loads the secrets of this data folder; makes those that don't exist yet. */
+export const load = (dataDir: string): Secrets => {
+  const folder = path.join(dataDir, "secrets")
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const strings = keep(path.join(folder, "strings.json"), () => ({
+    ORDER_NUM_KEY: devOnly(),
+    REFRESH_TOKEN_KEY: devOnly(),
+    PAYMENT_CALLBACK_SECRETS_SANDBOX: devOnly(),
+    mysqlPasswords: Object.fromEntries(databases.map((name) => [name, devOnly()])) as Record<Database, string>,
+  }))
+  const jwtFile = path.join(folder, "jwt-keys.json")
+  keep(jwtFile, () => ({
+    environment: "dev",
+    keys: [
+      {
+        kid: randomUUID(),
+        created_at: new Date().toISOString(),
+        private_jwk: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
+      },
+    ],
+  }))
+  const credentialFile = path.join(folder, "service-credential.json")
+  keep(credentialFile, () => ({ environment: "dev", keys: [devOnly()] }))
+  return { ...strings, JWT_KEYS_FILE: jwtFile, SERVICE_CREDENTIAL_FILE: credentialFile }
+}
+
+/** The first key of the service credential: it signs. */
+export const serviceKey = (secrets: Secrets): string => {
+  const { keys } = JSON.parse(fs.readFileSync(secrets.SERVICE_CREDENTIAL_FILE, "utf8")) as {
+    keys: ReadonlyArray<string>
+  }
+  const [first] = keys
+  if (first === undefined) throw new Error(`${secrets.SERVICE_CREDENTIAL_FILE} has no keys`)
+  return first
+}

@@ -1,0 +1,115 @@
+/** What a stack is made of: its services, their databases, and what each of them needs. */
+import type { PortName } from "@floodgate/runtime/config/Ports"
+
+/** The processes of Floodgate, in the order in which a reader meets them. */
+export const services = ["edge", "identity", "inventory", "ordering", "payment", "sandbox"] as const
+export type Service = (typeof services)[number]
+
+/** What they stand on. `bus` is the Redis-Streams bus, in Kafka's place where there is no Kafka. */
+export const engines = ["redis", "mysql", "kafka", "bus", "jaeger"] as const
+export type Engine = (typeof engines)[number]
+
+export type Component = Service | Engine
+
+/** Databases, each with a user of its own; the name of the database is that of the service. */
+export const databases = ["identity", "inventory", "ordering", "payment", "edge"] as const
+export type Database = (typeof databases)[number]
+
+/** Facts about a service that the supervisor acts on. */
+export interface ServiceFacts {
+  /** Its entry, from the repository's root. */
+  readonly entry: string
+  readonly port: PortName
+  readonly opsPort: PortName
+  /** How `status` writes its address: people open `http`, peers dial `grpc`. */
+  readonly scheme: "http" | "grpc"
+  readonly database: Database | undefined
+  /** True for the stand-in of a third party, which exists in dev only. */
+  readonly devOnly: boolean
+}
+
+export const facts: Record<Service, ServiceFacts> = {
+  edge: {
+    entry: "packages/edge/src/main.ts",
+    port: "edge",
+    opsPort: "edgeOps",
+    scheme: "http",
+    database: "edge",
+    devOnly: false,
+  },
+  identity: {
+    entry: "packages/identity/src/main.ts",
+    port: "identity",
+    opsPort: "identityOps",
+    scheme: "grpc",
+    database: "identity",
+    devOnly: false,
+  },
+  inventory: {
+    entry: "packages/inventory/src/main.ts",
+    port: "inventory",
+    opsPort: "inventoryOps",
+    scheme: "grpc",
+    database: "inventory",
+    devOnly: false,
+  },
+  ordering: {
+    entry: "packages/ordering/src/main.ts",
+    port: "ordering",
+    opsPort: "orderingOps",
+    scheme: "grpc",
+    database: "ordering",
+    devOnly: false,
+  },
+  payment: {
+    entry: "packages/payment/src/main.ts",
+    port: "payment",
+    opsPort: "paymentOps",
+    scheme: "grpc",
+    database: "payment",
+    devOnly: false,
+  },
+  sandbox: {
+    entry: "packages/payment/src/sandbox/main.ts",
+    port: "sandbox",
+    opsPort: "sandboxOps",
+    scheme: "http",
+    database: undefined,
+    devOnly: true,
+  },
+}
+
+/** True for the name of something that a stack runs. */
+export const isService = (name: string): name is Service => (services as ReadonlyArray<string>).includes(name)
+
+/** A choice of components, as `--only` names it. */
+export interface Selection {
+  readonly services: ReadonlySet<Service>
+  /** Engines to start: those asked for, and those that the chosen services need. Jaeger is decided by its plan. */
+  readonly engines: ReadonlySet<"redis" | "mysql" | "bus" | "jaeger">
+}
+
+/** Everything. */
+export const everything: Selection = {
+  services: new Set(services),
+  engines: new Set(["redis", "mysql", "bus", "jaeger"]),
+}
+
+/**
+ * Reads `--only engines,identity`: names of components, `engines` or `services`. A service brings the engines along.
+ * Returns the unknown word where there is one.
+ */
+export const parseSelection = (text: string): Selection | { readonly unknown: string } => {
+  const chosen = { services: new Set<Service>(), engines: new Set<"redis" | "mysql" | "bus" | "jaeger">() }
+  for (const word of text.split(",").map((part) => part.trim()).filter((part) => part !== "")) {
+    if (word === "services") for (const service of services) chosen.services.add(service)
+    else if (word === "engines") for (const engine of everything.engines) chosen.engines.add(engine)
+    else if (isService(word)) chosen.services.add(word)
+    // Kafka's place may be taken by the other bus, so both names mean "the bus".
+    else if (word === "kafka" || word === "bus") chosen.engines.add("bus")
+    else if (word === "redis" || word === "mysql" || word === "jaeger") chosen.engines.add(word)
+    else return { unknown: word }
+  }
+  if (chosen.services.size > 0) for (const engine of everything.engines) chosen.engines.add(engine)
+  return chosen
+}

@@ -1,0 +1,547 @@
+/**
+ * Owns the processes of one stack: engines, then databases and topics, then services, then demo data. It revives
+ * nothing by itself: a process that ends stays down until someone restarts it, so that faults stay visible.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as http from "node:http"
+import * as path from "node:path"
+import * as PortTable from "@floodgate/runtime/config/Ports"
+import * as Databases from "../Databases.ts"
+import { type EnginePlans, type EngineWishes, type Environment, given, plan } from "../Engines.ts"
+import type { Plan } from "../engines/Install.ts"
+import * as Jaeger from "../engines/Jaeger.ts"
+import * as Kafka from "../engines/Kafka.ts"
+import * as MariaDb from "../engines/MariaDb.ts"
+import * as RedisServer from "../engines/RedisServer.ts"
+import { Child, type LaunchSpec } from "../process/Child.ts"
+import * as Ports from "../process/Ports.ts"
+import * as Secrets from "../Secrets.ts"
+import { type Database, databases, facts, type Selection, type Service, services } from "../Services.ts"
+import { StackError } from "../StackError.ts"
+import type { Event } from "./Events.ts"
+import type { ComponentStatus, Status } from "./Status.ts"
+
+/** The bundles that the launcher made. */
+export interface Build {
+  /** Folder with `<service>.js`. */
+  readonly folder: string
+  /** Why the services couldn't be bundled; then only engines can run. */
+  readonly problem: string | undefined
+}
+
+export interface Options {
+  /** The repository's root. */
+  readonly root: string
+  readonly dataDir: string
+  readonly portBase: number
+  readonly selection: Selection
+  readonly wishes: EngineWishes
+  readonly env: Environment
+  readonly build: Build
+  readonly report: (event: Event) => void
+}
+
+/** Longest time for a service to become ready: it may have to rebuild Redis from MySQL first. */
+const serviceReadyMs = 60_000
+
+/** A service drains for at most 10 s and then exits by itself. */
+const serviceStopMs = 12_000
+
+export class Supervisor {
+  readonly #options: Options
+  readonly #children = new Map<string, Child>()
+  readonly #external = new Map<string, ComponentStatus>()
+  #build: Build
+  #plans: EnginePlans | undefined
+  #secrets: Secrets.Secrets | undefined
+  #stopping: Promise<void> | undefined
+  /** Whether a component has been started once: only then is its end a loss. */
+  readonly #watched = new Set<Child>()
+
+  constructor(options: Options) {
+    this.#options = options
+    this.#build = options.build
+  }
+
+  /** True in dev, the only environment in which engines are started and values guessed. */
+  get #isDev(): boolean {
+    return (given(this.#options.env, "APP_ENV") ?? "dev") === "dev"
+  }
+
+  /** Brings everything up. When it fails, everything that was started has been stopped again. */
+  async start(): Promise<void> {
+    const began = Date.now()
+    try {
+      if (this.#isDev) await this.#startDev()
+      else await this.#startServices()
+      if (this.#stopping !== undefined) throw new StackError("stopped while starting")
+      this.#options.report({ type: "ready", ms: Date.now() - began })
+    } catch (cause) {
+      await this.stop()
+      throw cause
+    }
+  }
+
+  async #startDev(): Promise<void> {
+    const { env, selection, wishes, dataDir, root } = this.#options
+    this.#plans = await plan(env, wishes)
+    await this.#checkPorts()
+    fs.mkdirSync(dataDir, { recursive: true })
+    const secrets = Secrets.load(dataDir)
+    this.#secrets = secrets
+    const { mysql, redis, bus, jaeger } = this.#plans
+    const wanted = selection.engines
+    for (const [name, chosen] of [
+      ["mysql", mysql],
+      ["redis", redis],
+      ["bus", bus],
+    ] as const) {
+      if (wanted.has(name) && chosen.how === "none") throw new StackError(chosen.why)
+    }
+
+    const work: Array<Promise<void>> = []
+    if (wanted.has("mysql")) work.push(this.#bringMysql(mysql, secrets))
+    if (wanted.has("redis")) {
+      work.push(
+        this.#engine("redis", redis, RedisServer.url(this.#port("redis")), () =>
+          RedisServer.prepare(redis, {
+            name: "redis",
+            ...this.#place("redis"),
+            port: this.#port("redis"),
+            appendFsync: "everysec",
+          }),
+        ),
+      )
+    }
+    if (wanted.has("bus")) work.push(this.#bringBus(bus))
+    if (wanted.has("jaeger")) {
+      if (jaeger.how === "none") this.#say(jaeger.why)
+      else {
+        const ports = this.#jaegerPorts()
+        work.push(
+          this.#engine("jaeger", jaeger, `http://127.0.0.1:${ports.query}`, () =>
+            Jaeger.prepare(jaeger, { ...this.#place("jaeger"), ports, root }),
+          ),
+        )
+      }
+    }
+    await settled(work)
+    await this.#startServices()
+    await this.#seed()
+  }
+
+  async #bringMysql(chosen: Plan, secrets: Secrets.Secrets): Promise<void> {
+    const port = this.#port("mysql")
+    await this.#engine("mysql", chosen, MariaDb.rootUrl(port), () =>
+      MariaDb.prepare(chosen, { ...this.#place("mysql"), port }),
+    )
+    // A half-empty selection is migrated as far as it goes: ordering also reaches into inventory's tables.
+    const needed = new Set<Database>()
+    for (const service of this.#options.selection.services) {
+      const { database } = facts[service]
+      if (database !== undefined) needed.add(database)
+      if (service === "ordering") needed.add("inventory")
+    }
+    if (chosen.how !== "url") {
+      await this.#step("databases", async () => {
+        await Databases.createDatabases(MariaDb.rootUrl(port), secrets.mysqlPasswords)
+        return `${databases.join(", ")}, a user each`
+      })
+    }
+    if (needed.size === 0) return
+    await this.#step("migrations", async () => {
+      const urls = Object.fromEntries([...needed].map((name) => [name, this.#migrationUrl(name)]))
+      const ran = await Databases.migrate(this.#options.root, urls)
+      if (chosen.how !== "url" && needed.has("ordering")) await Databases.grantOrdering(MariaDb.rootUrl(port))
+      return ran.length === 0 ? "nothing new" : `${ran.length} run`
+    })
+  }
+
+  #migrationUrl(name: Database): string {
+    return (
+      given(this.#options.env, `MYSQL_URL_${name.toUpperCase()}`) ??
+      Databases.withDatabase(MariaDb.rootUrl(this.#port("mysql")), name)
+    )
+  }
+
+  async #bringBus(chosen: EnginePlans["bus"]): Promise<void> {
+    const { root } = this.#options
+    if (chosen.kind === "kafka") {
+      const port = this.#port("kafka")
+      await this.#engine("kafka", chosen, Kafka.brokers(port), () =>
+        Kafka.prepare(chosen, {
+          ...this.#place("kafka"),
+          port,
+          controllerPort: this.#port("kafkaController"),
+          root,
+        }),
+      )
+    } else {
+      const port = this.#port("redisBus")
+      this.#say(chosen.why)
+      await this.#engine("bus", chosen, RedisServer.url(port), () =>
+        RedisServer.prepare(chosen, { name: "bus", ...this.#place("bus"), port, appendFsync: "always" }),
+      )
+    }
+    await this.#step("topics", async () => {
+      const Topics = await import("../Topics.ts")
+      await Topics.ensure(this.#environment())
+      return "as the contracts say"
+    })
+  }
+
+  async #startServices(): Promise<void> {
+    const chosen = services.filter(
+      (name) => this.#options.selection.services.has(name) && (this.#isDev || !facts[name].devOnly),
+    )
+    if (chosen.length === 0) return
+    if (this.#build.problem !== undefined) throw new StackError(this.#build.problem)
+    for (const name of chosen) {
+      if (!fs.existsSync(path.join(this.#options.root, facts[name].entry))) {
+        throw new StackError(`${name} can't be started: ${facts[name].entry} is missing.`)
+      }
+    }
+    if (!this.#isDev) await this.#checkPorts()
+    await settled(
+      chosen.map((name) =>
+        this.#step(name, async () => {
+          const child = new Child(this.#serviceSpec(name))
+          this.#children.set(name, child)
+          await this.#launch(child)
+          return this.#serviceUrl(name)
+        }),
+      ),
+    )
+  }
+
+  async #seed(): Promise<void> {
+    const { selection, dataDir, env } = this.#options
+    const needed: ReadonlyArray<Service> = ["edge", "identity", "inventory"]
+    if (this.#secrets === undefined || !needed.every((name) => selection.services.has(name))) return
+    const target = {
+      edge: this.#serviceUrl("edge"),
+      identity: `127.0.0.1:${this.#port("identity")}`,
+      serviceKey: Secrets.serviceKey(this.#secrets),
+    }
+    await this.#step("demo data", async () => {
+      const Seed = await import("../Seed.ts")
+      // Signing in seven people costs a second of password hashing; in a database of ours they don't go away.
+      const marker = path.join(dataDir, "accounts-seeded")
+      const ours = given(env, "MYSQL_URL_IDENTITY") === undefined
+      let created = 0
+      if (!ours || !fs.existsSync(marker)) {
+        created = await Seed.accounts(target)
+        fs.writeFileSync(marker, new Date().toISOString())
+      }
+      const published = await Seed.products(target)
+      return created + published === 0 ? "was there" : `${created} accounts, ${published} products`
+    })
+  }
+
+  /** Runs one named step and reports its time; does nothing once a stop has begun. */
+  async #step(name: string, work: () => Promise<string>): Promise<void> {
+    if (this.#stopping !== undefined) throw new StackError("stopped while starting")
+    const began = Date.now()
+    const detail = await work()
+    this.#options.report({ type: "done", step: name, ms: Date.now() - began, detail })
+  }
+
+  #engine(name: string, chosen: Plan, url: string, prepare: () => Promise<LaunchSpec>): Promise<void> {
+    if (chosen.how === "url") {
+      this.#external.set(name, {
+        state: "external",
+        ...(chosen.target === undefined ? {} : { url: hidePassword(chosen.target) }),
+      })
+      return Promise.resolve()
+    }
+    return this.#step(name, async () => {
+      const child = new Child(await prepare())
+      this.#children.set(name, child)
+      await this.#launch(child)
+      return `${url.replace(/^\w+:\/\/(\w+@)?/, "")} · ${chosen.why}`
+    })
+  }
+
+  async #launch(child: Child): Promise<void> {
+    if (this.#stopping !== undefined) throw new StackError("stopped while starting")
+    await child.start()
+    this.#watch(child)
+  }
+
+  #watch(child: Child): void {
+    if (this.#watched.has(child)) return
+    this.#watched.add(child)
+    void child.exited.then(() => {
+      this.#watched.delete(child)
+      if (child.state !== "exited") return
+      const { name, logFile } = child.spec
+      this.#options.report({ type: "lost", name, how: child.lastExit ?? "unknown", logFile })
+    })
+  }
+
+  #say(lineOfText: string): void {
+    this.#options.report({ type: "say", line: lineOfText })
+  }
+
+  #place(name: string): { dataDir: string; logFile: string; say: (text: string) => void } {
+    return {
+      dataDir: path.join(this.#options.dataDir, "engines", name),
+      logFile: path.join(this.#options.dataDir, "logs", `${name}.log`),
+      say: (text) => this.#say(text),
+    }
+  }
+
+  /** The port of a name: `<NAME>_PORT` in the environment, else the base plus its offset. */
+  #port(name: PortTable.PortName): number {
+    const said = given(this.#options.env, PortTable.envName(name))
+    return said === undefined ? PortTable.portOf(this.#options.portBase, name) : Number(said)
+  }
+
+  #jaegerPorts(): Jaeger.Ports {
+    return {
+      otlpHttp: this.#port("jaegerOtlpHttp"),
+      otlpGrpc: this.#port("jaegerOtlpGrpc"),
+      query: this.#port("jaegerQuery"),
+      thriftHttp: this.#port("jaegerThriftHttp"),
+      admin: this.#port("jaegerAdmin"),
+    }
+  }
+
+  /** The ports of everything that this stack is going to start. */
+  #wantedPorts(): ReadonlyArray<PortTable.PortName> {
+    const { selection } = this.#options
+    const wanted: Array<PortTable.PortName> = []
+    for (const name of services) {
+      if (selection.services.has(name) && (this.#isDev || !facts[name].devOnly)) {
+        wanted.push(facts[name].port, facts[name].opsPort)
+      }
+    }
+    if (this.#plans === undefined) return wanted
+    const { mysql, redis, bus, jaeger } = this.#plans
+    const starts = (name: "mysql" | "redis" | "bus" | "jaeger", chosen: Plan) =>
+      selection.engines.has(name) && chosen.how !== "url" && chosen.how !== "none"
+    if (starts("redis", redis)) wanted.push("redis")
+    if (starts("mysql", mysql)) wanted.push("mysql")
+    if (starts("bus", bus)) wanted.push(...(bus.kind === "kafka" ? (["kafka", "kafkaController"] as const) : (["redisBus"] as const)))
+    if (starts("jaeger", jaeger)) {
+      wanted.push("jaegerOtlpHttp", "jaegerOtlpGrpc", "jaegerQuery", "jaegerThriftHttp", "jaegerAdmin")
+    }
+    return wanted
+  }
+
+  async #checkPorts(): Promise<void> {
+    const names = this.#wantedPorts()
+    const taken = async (ports: ReadonlyArray<number>) => {
+      const free = await Promise.all(ports.map(Ports.isFree))
+      return ports.find((_, index) => !free[index])
+    }
+    const port = await taken(names.map((name) => this.#port(name)))
+    if (port === undefined) return
+    const holder = Ports.holder(port)
+    const who = holder === undefined ? "another process" : `pid ${holder.pid} (${holder.name})`
+    let advice = ""
+    for (const base of [9000, 10_000, 11_000, 12_000, 21_000, 31_000]) {
+      if (base === this.#options.portBase) continue
+      if ((await taken(names.map((name) => PortTable.portOf(base, name)))) === undefined) {
+        advice = `; try \`pnpm start --port-base ${base}\``
+        break
+      }
+    }
+    throw new StackError(`${port} is held by ${who}${advice}`)
+  }
+
+  #serviceUrl(name: Service): string {
+    return `${facts[name].scheme}://127.0.0.1:${this.#port(facts[name].port)}`
+  }
+
+  /** What a service of this stack is told, unless the environment says otherwise. */
+  #environment(service?: Service): Record<string, string | undefined> {
+    const { env, root, portBase, dataDir } = this.#options
+    const fixed = { FLOODGATE_ROOT: root, PORT_BASE: String(portBase) }
+    const secrets = this.#secrets
+    if (secrets === undefined || this.#plans === undefined) return { ...env, ...fixed }
+    const { mysqlPasswords, ...settings } = secrets
+    const { mysql, redis, bus, jaeger } = this.#plans
+    const defaults: Record<string, string | undefined> = {
+      APP_ENV: "dev",
+      ...settings,
+      SANDBOX_DATA: path.join(dataDir, "sandbox"),
+      PUBLIC_URL: this.#serviceUrl("edge"),
+      SANDBOX_URL: this.#serviceUrl("sandbox"),
+    }
+    if (redis.how !== "url") defaults["REDIS_URL"] = RedisServer.url(this.#port("redis"))
+    if (bus.how !== "url") {
+      if (bus.kind === "kafka") defaults["KAFKA_BROKERS"] = Kafka.brokers(this.#port("kafka"))
+      else defaults["REDIS_BUS_URL"] = RedisServer.url(this.#port("redisBus"))
+    }
+    if (jaeger.how === "none" || !this.#options.selection.engines.has("jaeger")) {
+      defaults["OTEL_TRACES_EXPORTER"] = "none"
+    } else if (jaeger.how !== "url") {
+      const ports = this.#jaegerPorts()
+      defaults["OTEL_EXPORTER_OTLP_ENDPOINT"] = `http://127.0.0.1:${ports.otlpHttp}`
+      defaults["OTEL_EXPORTER_JAEGER_ENDPOINT"] = `http://127.0.0.1:${ports.thriftHttp}/api/traces`
+    }
+    const database = service === undefined ? undefined : facts[service].database
+    if (mysql.how !== "url" && database !== undefined) {
+      const url = Databases.serviceUrl(this.#port("mysql"), database, mysqlPasswords[database])
+      defaults[`MYSQL_URL_${database.toUpperCase()}`] = url
+    }
+    // What is set but empty counts as absent everywhere else, so it doesn't override here either.
+    const said = Object.fromEntries(Object.entries(env).filter(([key]) => given(env, key) !== undefined))
+    return { ...defaults, ...said, ...fixed }
+  }
+
+  #serviceSpec(name: Service): LaunchSpec {
+    const ops = this.#port(facts[name].opsPort)
+    return {
+      name,
+      command: process.execPath,
+      args: ["--enable-source-maps", path.join(this.#build.folder, `${name}.js`)],
+      cwd: this.#options.root,
+      env: this.#environment(name),
+      logFile: path.join(this.#options.dataDir, "logs", `${name}.log`),
+      isReady: () => answersOk(ops, "/readyz"),
+      readyTimeoutMs: serviceReadyMs,
+      stopTimeoutMs: serviceStopMs,
+    }
+  }
+
+  /** Which component is meant; a StackError that lists the names where there is none. */
+  #find(name: string): Child {
+    const child = this.#children.get(name)
+    if (child !== undefined) return child
+    const why = this.#external.has(name) ? `${name} isn't run by this stack.` : `There is no "${name}" in this stack.`
+    throw new StackError(`${why} It runs: ${[...this.#children.keys()].join(", ")}.`)
+  }
+
+  /** Stops it politely if it runs, starts it again, and returns when it is ready. A service takes a newer build along. */
+  async restart(name: string, build?: Build): Promise<void> {
+    let child = this.#find(name)
+    if (build !== undefined && this.#options.selection.services.has(name as Service)) {
+      if (build.problem !== undefined) throw new StackError(build.problem)
+      this.#build = build
+    }
+    await child.stop()
+    if ((services as ReadonlyArray<string>).includes(name)) {
+      child = new Child(this.#serviceSpec(name as Service))
+      this.#children.set(name, child)
+    }
+    await this.#launch(child)
+  }
+
+  /** Stops one component politely; it stays down until `restart`. */
+  stopOne(name: string): Promise<void> {
+    return this.#find(name).stop()
+  }
+
+  /** SIGKILL to one component; returns when it is gone. It stays down until `restart`. */
+  async killOne(name: string): Promise<void> {
+    const child = this.#find(name)
+    child.kill()
+    await child.exited
+  }
+
+  /** Edge first, so that nobody new comes in; then the other services; then what they stand on. */
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      const group = (wanted: (name: string) => boolean) =>
+        Promise.all([...this.#children].filter(([name]) => wanted(name)).map(([, child]) => child.stop()))
+      const isService = (name: string) => (services as ReadonlyArray<string>).includes(name)
+      await group((name) => name === "edge")
+      await group(isService)
+      await group(() => true)
+    })()
+    return this.#stopping
+  }
+
+  /** SIGKILL to everything, for someone who presses Ctrl-C twice. */
+  killAll(): void {
+    for (const child of this.#children.values()) child.kill()
+  }
+
+  /** Asks every component, at most 2 s. */
+  async status(): Promise<Status> {
+    const entries = await Promise.all(
+      [...this.#children].map(async ([name, child]): Promise<readonly [string, ComponentStatus]> => {
+        const state =
+          child.state === "ready" && !(await child.spec.isReady().catch(() => false)) ? "unready" : child.state
+        const pid = processId(child)
+        const service = (services as ReadonlyArray<string>).includes(name) ? (name as Service) : undefined
+        return [
+          name,
+          {
+            state,
+            ...(pid === undefined ? {} : { pid }),
+            url: service === undefined ? this.#engineUrl(name) : this.#serviceUrl(service),
+            ...(service === undefined
+              ? {}
+              : { ops_url: `http://127.0.0.1:${this.#port(facts[service].opsPort)}` }),
+            ...(child.lastExit === undefined ? {} : { last_exit: child.lastExit }),
+            ...(name === "sandbox" && this.#secrets !== undefined
+              ? { callback_secret: this.#callbackSecret() }
+              : {}),
+          },
+        ]
+      }),
+    )
+    const all = new Map<string, ComponentStatus>([...entries, ...this.#external])
+    const order = [...services, "redis", "mysql", "kafka", "bus", "jaeger"]
+    return Object.fromEntries(order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : []))) as Status
+  }
+
+  #callbackSecret(): string {
+    const list = this.#environment("sandbox")["PAYMENT_CALLBACK_SECRETS_SANDBOX"] ?? ""
+    return list.split(",")[0]?.trim() ?? ""
+  }
+
+  #engineUrl(name: string): string {
+    switch (name) {
+      case "mysql":
+        return MariaDb.rootUrl(this.#port("mysql"))
+      case "redis":
+        return RedisServer.url(this.#port("redis"))
+      case "kafka":
+        return Kafka.brokers(this.#port("kafka"))
+      case "bus":
+        return RedisServer.url(this.#port("redisBus"))
+      default:
+        return `http://127.0.0.1:${this.#port("jaegerQuery")}`
+    }
+  }
+}
+
+/** Waits for all, then fails with the first failure: a stop must not overtake a start that is still under way. */
+const settled = async (work: ReadonlyArray<Promise<void>>): Promise<void> => {
+  const results = await Promise.allSettled(work)
+  const failed = results.find((result) => result.status === "rejected")
+  if (failed !== undefined) throw failed.reason
+}
+
+const hidePassword = (text: string): string => text.replace(/:\/\/([^:@/]*):[^@/]*@/, "://$1:…@")
+
+const processId = (child: Child): number | undefined => {
+  const { container } = child.spec
+  if (container === undefined || child.pid === undefined) return child.pid
+  try {
+    const text = execFileSync("docker", ["inspect", "--format", "{{.State.Pid}}", container], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 2000,
+    })
+    return Number(text.trim()) || child.pid
+  } catch {
+    return child.pid
+  }
+}
+
+/** GET on loopback; true for 200. A connection of its own each time, so that a frozen process can't hold others up. */
+const answersOk = (port: number, pathname: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const request = http.get({ host: "127.0.0.1", port, path: pathname, agent: false, timeout: 1500 }, (response) => {
+      response.resume()
+      resolve(response.statusCode === 200)
+    })
+    request.once("timeout", () => request.destroy())
+    request.once("error", () => resolve(false))
+  })
