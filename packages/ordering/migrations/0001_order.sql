@@ -91,7 +91,7 @@ CREATE TABLE dead_letter (
 -- Events of payment that came before their order was visible; applied when it is.
 CREATE TABLE parked_payment (
   id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
-  event_id VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  event_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   payload MEDIUMTEXT NOT NULL,
   attempts INT UNSIGNED NOT NULL,

@@ -17,7 +17,10 @@ export interface Values {
   readonly payTimeoutMs: number
 }
 
-export class OrderingConfig extends Context.Tag("@floodgate/ordering/OrderingConfig")<OrderingConfig, Values>() {}
+export class OrderingConfig extends Context.Tag("@floodgate/ordering/OrderingConfig")<
+  OrderingConfig,
+  Values
+>() {}
 
 const SCHEMA_NAME = /^[A-Za-z0-9_]{1,64}$/
 const MAX_PAY_TIMEOUT_MS = 7 * 24 * 3_600_000

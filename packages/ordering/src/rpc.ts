@@ -1,16 +1,17 @@
 /** The gRPC handlers of OrderingService: thin, they check what was asked and turn rows into messages. */
+
+import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import { ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import {
   type CancelReason as CancelReasonNumber,
   CancelReason as CancelReasonPb,
   OrderState as OrderStatePb,
   RejectReason as RejectReasonPb,
 } from "@floodgate/contracts/gen/floodgate/ordering/v1/ordering_pb"
-import { ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
-import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
 import { permits } from "@floodgate/contracts/Roles"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
-import { OrderingRpc } from "@floodgate/contracts/rpc/Services"
 import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
+import { OrderingRpc } from "@floodgate/contracts/rpc/Services"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
@@ -208,7 +209,8 @@ const make = Effect.gen(function* () {
     caller: Caller | undefined,
   ) =>
     Effect.gen(function* () {
-      if (request.note.length > MAX_NOTE) return yield* InvalidInput.at("note", `at most ${MAX_NOTE} characters`)
+      if (request.note.length > MAX_NOTE)
+        return yield* InvalidInput.at("note", `at most ${MAX_NOTE} characters`)
       const userId = yield* safe("user_id", request.userId)
       switch (request.reason) {
         case CancelReasonPb.USER:

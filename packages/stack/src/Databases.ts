@@ -21,7 +21,10 @@ export const withDatabase = (serverUrl: string, database: string): string => {
 export const serviceUrl = (port: number, database: Database, password: string): string =>
   `mysql://${database}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`
 
-const administer = async <A>(adminUrl: string, work: (connection: mysql.Connection) => Promise<A>): Promise<A> => {
+const administer = async <A>(
+  adminUrl: string,
+  work: (connection: mysql.Connection) => Promise<A>,
+): Promise<A> => {
   const connection = await mysql.createConnection({ uri: adminUrl, connectTimeout: 10_000 })
   connection.on("error", () => {})
   try {

@@ -36,7 +36,8 @@ export const call = async <A>(base: string, path: string, options: CallOptions =
     })
     text = await response.text()
   } catch (cause) {
-    const reason = cause instanceof Error ? (cause.cause instanceof Error ? cause.cause : cause).message : String(cause)
+    const reason =
+      cause instanceof Error ? (cause.cause instanceof Error ? cause.cause : cause).message : String(cause)
     throw new StackError(`${path} of the edge at ${base} doesn't answer: ${reason}`)
   }
   try {

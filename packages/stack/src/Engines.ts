@@ -4,8 +4,8 @@ import * as Jaeger from "./engines/Jaeger.ts"
 import * as Kafka from "./engines/Kafka.ts"
 import * as MariaDb from "./engines/MariaDb.ts"
 import * as RedisServer from "./engines/RedisServer.ts"
-import { StackError } from "./StackError.ts"
 import { databases } from "./Services.ts"
+import { StackError } from "./StackError.ts"
 
 /** The variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -58,7 +58,9 @@ const planMysql = async (env: Environment): Promise<Plan> => {
 
 const planRedis = async (env: Environment): Promise<Plan> => {
   const url = given(env, "REDIS_URL")
-  return url === undefined ? RedisServer.plan() : { how: "url", target: url, why: "REDIS_URL in the environment" }
+  return url === undefined
+    ? RedisServer.plan()
+    : { how: "url", target: url, why: "REDIS_URL in the environment" }
 }
 
 const planBus = async (env: Environment, wish: EngineWishes["bus"]): Promise<EnginePlans["bus"]> => {
@@ -67,7 +69,8 @@ const planBus = async (env: Environment, wish: EngineWishes["bus"]): Promise<Eng
     return { kind: "kafka", how: "url", target: brokers, why: "KAFKA_BROKERS in the environment" }
   }
   const busUrl = given(env, "REDIS_BUS_URL")
-  if (busUrl !== undefined) return { kind: "bus", how: "url", target: busUrl, why: "REDIS_BUS_URL in the environment" }
+  if (busUrl !== undefined)
+    return { kind: "bus", how: "url", target: busUrl, why: "REDIS_BUS_URL in the environment" }
   const kafka: Plan = wish === "kafka" ? await Kafka.plan() : { how: "none", why: "asked for by --bus redis" }
   if (kafka.how !== "none") return { kind: "kafka", ...kafka }
   const redis = await RedisServer.plan()

@@ -39,7 +39,10 @@ export const load = (dataDir: string): Secrets => {
     ORDER_NUM_KEY: devOnly(),
     REFRESH_TOKEN_KEY: devOnly(),
     PAYMENT_CALLBACK_SECRETS_SANDBOX: devOnly(),
-    mysqlPasswords: Object.fromEntries(databases.map((name) => [name, devOnly()])) as Record<Database, string>,
+    mysqlPasswords: Object.fromEntries(databases.map((name) => [name, devOnly()])) as Record<
+      Database,
+      string
+    >,
   }))
   const jwtFile = path.join(folder, "jwt-keys.json")
   keep(jwtFile, () => ({

@@ -2,9 +2,10 @@
  * Demo data of a development stack: accounts with their roles and wallets, and a few products, made through the
  * services' own doors. Every step can be repeated: what exists is left alone.
  */
+
+import { WalletEntryKind } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
-import { WalletEntryKind } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { demoAccounts, demoPassword } from "./Accounts.ts"

@@ -101,7 +101,10 @@ export const everything: Selection = {
  */
 export const parseSelection = (text: string): Selection | { readonly unknown: string } => {
   const chosen = { services: new Set<Service>(), engines: new Set<"redis" | "mysql" | "bus" | "jaeger">() }
-  for (const word of text.split(",").map((part) => part.trim()).filter((part) => part !== "")) {
+  for (const word of text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")) {
     if (word === "services") for (const service of services) chosen.services.add(service)
     else if (word === "engines") for (const engine of everything.engines) chosen.engines.add(engine)
     else if (isService(word)) chosen.services.add(word)

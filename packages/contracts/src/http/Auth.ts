@@ -6,7 +6,7 @@ import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
-import type { Banned, Forbidden, Unauthenticated } from "../errors/Errors.ts"
+import type { Banned, Busy, Forbidden, Unauthenticated } from "../errors/Errors.ts"
 import { type Permission, permissions } from "../Roles.ts"
 import { Failure } from "./Envelope.ts"
 
@@ -33,25 +33,30 @@ export interface Guard<Name extends string, E> {
   }
 }
 
+/** Busy: whoever keeps the signing keys could not be asked yet. */
+type SignInError = Unauthenticated | Banned | Busy
+
 /** Any signed-in account. */
-export const signedIn = HttpApiMiddleware.Tag<Guard<"signedIn", Unauthenticated | Banned>>()(
+export const signedIn = HttpApiMiddleware.Tag<Guard<"signedIn", SignInError>>()(
   "@floodgate/contracts/http/signedIn",
   {
-    failure: Schema.Union(Failure("UNAUTHENTICATED"), Failure("BANNED")),
+    failure: Schema.Union(Failure("UNAUTHENTICATED"), Failure("BANNED"), Failure("BUSY")),
     provides: CurrentUser,
     security,
   },
 )
 
 const guard = <const P extends Permission>(name: P) =>
-  HttpApiMiddleware.Tag<Guard<P, Unauthenticated | Banned | Forbidden>>()(
-    `@floodgate/contracts/http/permission/${name}`,
-    {
-      failure: Schema.Union(Failure("UNAUTHENTICATED"), Failure("BANNED"), Failure("FORBIDDEN")),
-      provides: CurrentUser,
-      security,
-    },
-  )
+  HttpApiMiddleware.Tag<Guard<P, SignInError | Forbidden>>()(`@floodgate/contracts/http/permission/${name}`, {
+    failure: Schema.Union(
+      Failure("UNAUTHENTICATED"),
+      Failure("BANNED"),
+      Failure("BUSY"),
+      Failure("FORBIDDEN"),
+    ),
+    provides: CurrentUser,
+    security,
+  })
 
 type PermissionGuard<P extends Permission> = ReturnType<typeof guard<P>>
 

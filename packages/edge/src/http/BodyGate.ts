@@ -44,11 +44,15 @@ export const read = (request: IncomingMessage, raw: boolean, done: (gated: Gated
   const encoding = request.headers["content-encoding"]
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     request.resume()
-    return done(wrongType)
+    done(wrongType)
+    return
   }
   const contentType = request.headers["content-type"]
   const declared = Number(request.headers["content-length"] ?? 0)
-  if (declared > MAX_BODY_BYTES + MAX_DROPPED_BYTES) return done(tooLarge)
+  if (declared > MAX_BODY_BYTES + MAX_DROPPED_BYTES) {
+    done(tooLarge)
+    return
+  }
   let first: Buffer | undefined
   let rest: Array<Buffer> | undefined
   let size = 0

@@ -2,8 +2,9 @@
  * What the listener knows about a request before anybody handles it: its trace and whether that is recorded (decided
  * once, here), and the reader's language. Handlers leave extra answer headers in it.
  */
-import type { IncomingMessage } from "node:http"
+
 import { randomBytes } from "node:crypto"
+import type { IncomingMessage } from "node:http"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { isSampled } from "@floodgate/runtime/telemetry/Sampling"
@@ -32,7 +33,7 @@ const POOL_BYTES = 16 * 256
 let pool = ""
 let poolAt = 0
 
-const newTraceId = (): string => {
+export const newTraceId = (): string => {
   if (poolAt === pool.length) {
     pool = randomBytes(POOL_BYTES).toString("hex")
     poolAt = 0
@@ -64,3 +65,10 @@ export const begin = (request: IncomingMessage, sampleShare: number): Exchange =
 /** The exchange of a request that the listener has begun. */
 export const of = (request: HttpServerRequest.HttpServerRequest): Exchange =>
   (NodeHttpServerRequest.toIncomingMessage(request) as unknown as Record<symbol, Exchange>)[KEY]!
+
+/**
+ * A traceparent of a request that isn't recorded: lends its trace id to the log, and makes no spans further down. The
+ * span in it is nobody's.
+ */
+export const unrecorded = (exchange: Exchange): string =>
+  TraceContext.format({ traceId: exchange.traceId, spanId: exchange.traceId.slice(16), sampled: false })

@@ -21,9 +21,10 @@ const words = (message: string): string => {
 export const ofArray = (
   issues: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyKey>; readonly message: string }>,
 ): ReadonlyArray<Issue> =>
-  issues
-    .slice(0, MAX_ISSUES)
-    .map((issue) => ({ path: issue.path.map(String).join(".").slice(0, MAX_MESSAGE), message: words(issue.message) }))
+  issues.slice(0, MAX_ISSUES).map((issue) => ({
+    path: issue.path.map(String).join(".").slice(0, MAX_MESSAGE),
+    message: words(issue.message),
+  }))
 
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> =>
   ofArray(ParseResult.ArrayFormatter.formatErrorSync(error))

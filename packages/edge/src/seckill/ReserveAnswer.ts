@@ -3,8 +3,8 @@
  * in a rush "sold out" is the most common answer of all and must cost no more than a string.
  */
 import { type CatalogueRow, catalogue } from "@floodgate/contracts/errors/Catalogue"
-import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as Instant from "@floodgate/contracts/http/Instant"
+import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import type { Language } from "../http/Language.ts"
 import * as Reply from "../http/Reply.ts"
 

@@ -19,7 +19,8 @@ export const read = (body: unknown): SeckillPayload | undefined => {
       if (!Number.isSafeInteger(value) || (value as number) < 1) return undefined
       productId = value as number
     } else if (key === "quantity") {
-      if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MAX_QUANTITY) return undefined
+      if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MAX_QUANTITY)
+        return undefined
       quantity = value as number
     } else if (key === "ticket") {
       if (typeof value !== "string" || value === "" || value.length > MAX_TICKET_LENGTH) return undefined

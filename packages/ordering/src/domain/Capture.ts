@@ -24,7 +24,8 @@ export type CaptureAnswer =
 /** At most one capture pays an order; whatever else arrives is refused, so that payment refunds it. */
 export const answerCapture = (order: CapturedOrder, capture: Captured): CaptureAnswer => {
   if (order.capture_id === capture.capture_id) return { _tag: "known" }
-  if (order.state === "cancelled" || order.state === "rejected") return { _tag: "refuse", reason: order.state }
+  if (order.state === "cancelled" || order.state === "rejected")
+    return { _tag: "refuse", reason: order.state }
   if (next(order.state, "pay") === undefined) return { _tag: "refuse", reason: "paid" }
   if (order.amount !== capture.amount || order.currency !== capture.currency) {
     return { _tag: "refuse", reason: "mismatch" }

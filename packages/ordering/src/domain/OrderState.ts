@@ -9,7 +9,14 @@ export type OrderState = "queued" | "unpaid" | "paid" | "cancelled" | "rejected"
 /** A state that a row can have. */
 export type StoredState = Exclude<OrderState, "queued">
 
-export type OrderTransition = "create" | "reject" | "pay" | "cancel" | "refund" | "refund_done" | "refund_failed"
+export type OrderTransition =
+  | "create"
+  | "reject"
+  | "pay"
+  | "cancel"
+  | "refund"
+  | "refund_done"
+  | "refund_failed"
 
 export type RejectReason = "stock" | "limit" | "generation" | "lost" | "not_reserved"
 

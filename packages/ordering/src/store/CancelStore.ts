@@ -97,14 +97,15 @@ const make = Effect.gen(function* () {
       return rows.map(({ id: _, ...row }) => row)
     })
 
-  const finish = Effect.fnUntraced(function* (orders: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>) {
-    const productIds = [...new Set(orders.map((o) => o.product_id))].sort((a, b) => a - b)
-    // Everyone locks in this order: products by id, purchases, orders.
-    yield* sql`
+  const finish = Effect.fnUntraced(
+    function* (orders: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>) {
+      const productIds = [...new Set(orders.map((o) => o.product_id))].sort((a, b) => a - b)
+      // Everyone locks in this order: products by id, purchases, orders.
+      yield* sql`
       SELECT STRAIGHT_JOIN p.id FROM ${idList(productIds)}
       JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id ORDER BY p.id FOR UPDATE`
-    const numbers = [...new Set(orders.map((o) => o.order_num))].sort()
-    const locked = yield* sql<LockedOrder>`
+      const numbers = [...new Set(orders.map((o) => o.order_num))].sort()
+      const locked = yield* sql<LockedOrder>`
       SELECT STRAIGHT_JOIN o.id, o.order_num, o.user_id, o.product_id, o.generation, o.quantity, o.state, o.version,
         o.cancel_requested_reason AS reason, o.cancel_requested_by AS actor_id, o.cancel_requested_note AS note,
         o.traceparent, ${nowMs} AS now_ms
@@ -112,43 +113,43 @@ const make = Effect.gen(function* () {
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j
       JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num
       FOR UPDATE`
-    const due = locked.filter((o) => next(o.state, "cancel") !== undefined && o.reason !== null)
-    if (due.length === 0) return []
+      const due = locked.filter((o) => next(o.state, "cancel") !== undefined && o.reason !== null)
+      if (due.length === 0) return []
 
-    const returned = new Map<number, number>()
-    const unbought = new Map<string, [productId: number, userId: number, quantity: number]>()
-    for (const o of due) {
-      returned.set(o.product_id, (returned.get(o.product_id) ?? 0) + o.quantity)
-      const key = purchaseKey(o.product_id, o.user_id)
-      unbought.set(key, [o.product_id, o.user_id, (unbought.get(key)?.[2] ?? 0) + o.quantity])
-    }
+      const returned = new Map<number, number>()
+      const unbought = new Map<string, [productId: number, userId: number, quantity: number]>()
+      for (const o of due) {
+        returned.set(o.product_id, (returned.get(o.product_id) ?? 0) + o.quantity)
+        const key = purchaseKey(o.product_id, o.user_id)
+        unbought.set(key, [o.product_id, o.user_id, (unbought.get(key)?.[2] ?? 0) + o.quantity])
+      }
 
-    yield* sql`
+      yield* sql`
       UPDATE purchase b JOIN JSON_TABLE(${JSON.stringify([...unbought.values()])}, '$[*]' COLUMNS (
         product_id BIGINT UNSIGNED PATH '$[0]', user_id BIGINT UNSIGNED PATH '$[1]',
         quantity INT UNSIGNED PATH '$[2]')) j ON b.product_id = j.product_id AND b.user_id = j.user_id
       SET b.live_quantity = b.live_quantity - j.quantity`
-    yield* sql`
+      yield* sql`
       UPDATE \`order\` o JOIN ${idList(due.map((o) => o.id))} ON o.id = j.id
       SET o.state = 'cancelled', o.cancel_reason = o.cancel_requested_reason, o.cancelled_at = UTC_TIMESTAMP(3),
         o.updated_at = UTC_TIMESTAMP(3), o.version = o.version + 1`
-    yield* sql`
+      yield* sql`
       UPDATE ${product} p JOIN JSON_TABLE(${JSON.stringify([...returned])}, '$[*]' COLUMNS (
         id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
       SET p.stock = p.stock + j.quantity`
-    yield* sql`
+      yield* sql`
       INSERT INTO ${stockLog} (product_id, kind, ref, delta, created_at)
       SELECT j.product_id, 'cancel', j.order_num, j.quantity, UTC_TIMESTAMP(3)
       FROM JSON_TABLE(${JSON.stringify(due.map((o) => [o.order_num, o.product_id, o.quantity]))}, '$[*]' COLUMNS (
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
         product_id BIGINT UNSIGNED PATH '$[1]', quantity BIGINT PATH '$[2]')) j`
-    const audited = due.map((o) => [
-      o.actor_id ?? 0,
-      o.order_num,
-      JSON.stringify({ state: "cancelled", cancel_reason: o.reason }),
-      o.note ?? "",
-    ])
-    yield* sql`
+      const audited = due.map((o) => [
+        o.actor_id ?? 0,
+        o.order_num,
+        JSON.stringify({ state: "cancelled", cancel_reason: o.reason }),
+        o.note ?? "",
+      ])
+      yield* sql`
       INSERT INTO audit (at, actor_id, action, target_type, target_id, before_json, after_json, reason)
       SELECT UTC_TIMESTAMP(3), j.actor_id, 'order.cancel', 'order', j.order_num, '{"state":"unpaid"}', j.after_json,
         j.note
@@ -156,39 +157,42 @@ const make = Effect.gen(function* () {
         actor_id BIGINT UNSIGNED PATH '$[0]',
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[1]',
         after_json VARCHAR(200) PATH '$[2]', note VARCHAR(500) PATH '$[3]')) j`
-    yield* Outbox.append(
-      due.map((o) =>
-        OrderEvents.row({
-          eventId: `${o.order_num}:${o.version + 1}`,
-          type: "order.cancelled",
-          aggregate: o.order_num,
-          occurredAtMs: o.now_ms,
-          traceparent: o.traceparent,
-          changes: [
-            {
-              order_num: o.order_num,
-              user_id: o.user_id,
-              product_id: o.product_id,
-              generation: o.generation,
-              quantity: o.quantity,
-              state: "cancelled",
-              version: o.version + 1,
-              reason: o.reason!,
-            },
-          ],
-        }),
-      ),
-    )
-    return due.map((o) => o.order_num)
-  }, Effect.provideService(Mysql, mysql))
+      yield* Outbox.append(
+        due.map((o) =>
+          OrderEvents.row({
+            eventId: `${o.order_num}:${o.version + 1}`,
+            type: "order.cancelled",
+            aggregate: o.order_num,
+            occurredAtMs: o.now_ms,
+            traceparent: o.traceparent,
+            changes: [
+              {
+                order_num: o.order_num,
+                user_id: o.user_id,
+                product_id: o.product_id,
+                generation: o.generation,
+                quantity: o.quantity,
+                state: "cancelled",
+                version: o.version + 1,
+                reason: o.reason!,
+              },
+            ],
+          }),
+        ),
+      )
+      return due.map((o) => o.order_num)
+    },
+    Effect.provideService(Mysql, mysql),
+  )
 
   return CancelStore.of({
     request: ({ actorId, note, orderNum, reason }) =>
       mysql.transaction(
         "cancel.request",
         Effect.map(
+          // By the number, never by the sweeps' index: everyone who changes one order locks its rows in one order.
           affected(sql`
-            UPDATE \`order\`
+            UPDATE \`order\` FORCE INDEX (order_num)
             SET cancel_requested_at = UTC_TIMESTAMP(3), cancel_requested_reason = ${reason},
               cancel_requested_by = ${actorId}, cancel_requested_note = ${note}, cancel_asked_at = UTC_TIMESTAMP(3)
             WHERE order_num = ${orderNum} AND state = 'unpaid' AND cancel_requested_at IS NULL`),

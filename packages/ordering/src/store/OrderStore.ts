@@ -175,7 +175,9 @@ const make = Effect.gen(function* () {
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
         product_id BIGINT UNSIGNED PATH '$[1]', quantity BIGINT PATH '$[2]')) j`
 
-  const addPurchases = (bought: ReadonlyArray<readonly [productId: number, userId: number, quantity: number]>) =>
+  const addPurchases = (
+    bought: ReadonlyArray<readonly [productId: number, userId: number, quantity: number]>,
+  ) =>
     sql`
       INSERT INTO purchase (product_id, user_id, live_quantity)
       SELECT j.product_id, j.user_id, j.quantity
@@ -355,7 +357,9 @@ const make = Effect.gen(function* () {
       mysql.run(
         "orders.find_with_product",
         Effect.map(
-          sql<OrderRow.OrderRow & { p_name: string; p_price: number; p_currency: string; p_generation: number }>`
+          sql<
+            OrderRow.OrderRow & { p_name: string; p_price: number; p_currency: string; p_generation: number }
+          >`
             SELECT p.name AS p_name, p.price AS p_price, p.currency AS p_currency, p.generation AS p_generation,
               ${orderColumns}
             FROM ${product} p LEFT JOIN \`order\` o ON o.order_num = ${orderNum}

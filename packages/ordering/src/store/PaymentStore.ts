@@ -1,4 +1,5 @@
 /** What payment tells, applied to the order: the shown payment, captures, refunds. */
+import { randomUUID } from "node:crypto"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { OrderEvent } from "@floodgate/contracts/events/OrderEvent"
@@ -146,7 +147,8 @@ const make = Effect.gen(function* () {
           payment_id = ${event.payment_id}, payment_channel = ${event.channel}, payment_status = ${event.status},
           payment_version = ${event.payment_version}, capture_id = ${captureId}
         WHERE id = ${order.id} AND state = 'unpaid'`)
-      if (paid.affectedRows !== 1) return yield* Effect.dieMessage(`${order.order_num} left unpaid under its lock`)
+      if (paid.affectedRows !== 1)
+        return yield* Effect.dieMessage(`${order.order_num} left unpaid under its lock`)
       yield* tell(order, {
         type: "order.paid",
         eventId: `${order.order_num}:${order.version + 1}`,
@@ -162,7 +164,7 @@ const make = Effect.gen(function* () {
     if (answer._tag === "refuse") {
       yield* tell(order, {
         type: "order.payment_refused",
-        eventId: `refused:${captureId}`,
+        eventId: randomUUID(),
         state: order.state,
         version: order.version,
         event,
@@ -208,7 +210,8 @@ const make = Effect.gen(function* () {
       if (event.type === "payment.captured" && event.capture_id !== undefined) {
         return { _tag: "applied", capture: yield* capture(order, event, event.capture_id) } as Applied
       }
-      if (event.type === "refund.updated" && event.refund !== undefined) yield* showRefund(order, event.refund)
+      if (event.type === "refund.updated" && event.refund !== undefined)
+        yield* showRefund(order, event.refund)
       else yield* show(order, event)
       return { _tag: "applied" } as Applied
     },

@@ -7,6 +7,7 @@ import { CloseOutcome } from "@floodgate/contracts/gen/floodgate/payment/v1/paym
 import { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
+import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -62,6 +63,7 @@ const make = Effect.gen(function* () {
   const orders = yield* OrderStore
   const cancels = yield* CancelStore
   const payment = yield* PaymentClient
+  const relay = yield* OutboxRelay
 
   const close = Effect.fn("Canceller.close")(function* (orderNum: string, reason: string) {
     return yield* payment.closeOrder({ orderNum, reason }).pipe(
@@ -89,8 +91,11 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const finish = (due: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>): Effect.Effect<number, MysqlError> =>
+  const finish = (
+    due: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>,
+  ): Effect.Effect<number, MysqlError> =>
     retryConflicts(cancels.finish(due)).pipe(
+      Effect.tap((cancelled) => (cancelled.length > 0 ? relay.nudge : Effect.void)),
       Effect.tap((cancelled) =>
         Effect.forEach(
           cancelled,
@@ -104,9 +109,10 @@ const make = Effect.gen(function* () {
       Effect.catchTag("MysqlDuplicateKey", (error) =>
         due.length === 1
           ? Effect.as(
-              Effect.logError("an unpaid order's stock was given back before; its cancel is held", error).pipe(
-                Effect.annotateLogs({ order_num: due[0]!.order_num }),
-              ),
+              Effect.logError(
+                "an unpaid order's stock was given back before; its cancel is held",
+                error,
+              ).pipe(Effect.annotateLogs({ order_num: due[0]!.order_num })),
               0,
             )
           : Effect.map(
@@ -136,7 +142,8 @@ const make = Effect.gen(function* () {
   const settle = Effect.fn("Canceller.settle")(function* (requested: ReadonlyArray<Requested>) {
     const closings = yield* Effect.forEach(
       requested,
-      (order) => TraceContext.withParent(order.traceparent ?? undefined)(close(order.order_num, order.reason)),
+      (order) =>
+        TraceContext.withParent(order.traceparent ?? undefined)(close(order.order_num, order.reason)),
       { concurrency: CLOSE_CONCURRENCY },
     )
     const due = requested.filter((order, i) => {
@@ -146,9 +153,9 @@ const make = Effect.gen(function* () {
     yield* Effect.forEach(
       requested.filter((_, i) => closings[i] === "pending" && due.includes(requested[i]!)),
       (order) =>
-        Effect.logWarning("the provider stayed silent; the order is cancelled, money that still comes goes back").pipe(
-          Effect.annotateLogs({ order_num: order.order_num }),
-        ),
+        Effect.logWarning(
+          "the provider stayed silent; the order is cancelled, money that still comes goes back",
+        ).pipe(Effect.annotateLogs({ order_num: order.order_num })),
       { discard: true },
     )
     const cancelled = due.length === 0 ? 0 : yield* finish(due)
@@ -161,7 +168,5 @@ const make = Effect.gen(function* () {
   return Canceller.of({ cancel, settle })
 })
 
-export const layer: Layer.Layer<Canceller, never, OrderStore | CancelStore | PaymentClient> = Layer.effect(
-  Canceller,
-  make,
-)
+export const layer: Layer.Layer<Canceller, never, OrderStore | CancelStore | PaymentClient | OutboxRelay> =
+  Layer.effect(Canceller, make)

@@ -7,6 +7,7 @@ import { Topic } from "@floodgate/contracts/events/Topic"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
+import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -37,6 +38,7 @@ interface Item {
 export const makeHandler = Effect.gen(function* () {
   const orders = yield* OrderStore
   const deadLetters = yield* DeadLetterStore
+  const relay = yield* OutboxRelay
   const key = Redacted.value((yield* OrderingConfig).orderNumKey)
 
   const bury = (message: IncomingMessage, reason: string, orderNum: string | undefined) =>
@@ -64,8 +66,15 @@ export const makeHandler = Effect.gen(function* () {
       )
 
   const tellOutcome = ({ event, verdict }: BatchResult["decided"][number]): Effect.Effect<void> =>
-    (verdict === "fits" ? Effect.logInfo("order created") : Effect.logInfo(`order rejected: ${verdict}`)).pipe(
-      Effect.annotateLogs({ order_num: event.order_num, user_id: event.user_id, product_id: event.product_id }),
+    (verdict === "fits"
+      ? Effect.logInfo("order created")
+      : Effect.logInfo(`order rejected: ${verdict}`)
+    ).pipe(
+      Effect.annotateLogs({
+        order_num: event.order_num,
+        user_id: event.user_id,
+        product_id: event.product_id,
+      }),
     )
 
   /** One transaction; a duplicate key is redone once, since whoever stood against it has a row now. */
@@ -126,7 +135,10 @@ export const makeHandler = Effect.gen(function* () {
     }).pipe(Effect.catchTag("NoSuchElementException", Effect.die))
   }
 
-  const settle = (items: ReadonlyArray<Item>, barriers: ReadonlyArray<Barrier>): Effect.Effect<void, MysqlError> =>
+  const settle = (
+    items: ReadonlyArray<Item>,
+    barriers: ReadonlyArray<Barrier>,
+  ): Effect.Effect<void, MysqlError> =>
     createTraced(
       items.map((item) => item.event),
       barriers,
@@ -148,6 +160,7 @@ export const makeHandler = Effect.gen(function* () {
 
   const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
     Effect.gen(function* () {
+      if (result.decided.length > 0) yield* relay.nudge
       for (const one of result.decided) {
         yield* TraceContext.withParent(one.event.traceparent)(tellOutcome(one))
       }
@@ -183,9 +196,12 @@ export const makeHandler = Effect.gen(function* () {
 })
 
 /** Consumes until interrupted. */
-export const run: Effect.Effect<never, BusFailed, EventBus | OrderStore | DeadLetterStore | OrderingConfig> =
-  Effect.gen(function* () {
-    const bus = yield* EventBus
-    const handle = yield* makeHandler
-    return yield* bus.consume({ group: GROUP, topics: [Topic.Reservations], maxBatch: MAX_BATCH, handle })
-  })
+export const run: Effect.Effect<
+  never,
+  BusFailed,
+  EventBus | OrderStore | DeadLetterStore | OrderingConfig | OutboxRelay
+> = Effect.gen(function* () {
+  const bus = yield* EventBus
+  const handle = yield* makeHandler
+  return yield* bus.consume({ group: GROUP, topics: [Topic.Reservations], maxBatch: MAX_BATCH, handle })
+})

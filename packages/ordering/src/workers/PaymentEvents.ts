@@ -7,11 +7,13 @@ import { Topic } from "@floodgate/contracts/events/Topic"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
+import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Applied, PaymentStore } from "../store/PaymentStore.ts"
@@ -31,21 +33,31 @@ const PARKED_ALERT_MS = 600_000
 
 const decode = Schema.decodeUnknownEither(Schema.parseJson(PaymentEvent))
 
+/** What is wrong, without the schema that it was held against. */
+const wordsOf = (error: ParseResult.ParseError): string =>
+  ParseResult.ArrayFormatter.formatErrorSync(error)
+    .map(({ message, path }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
+    .join("; ")
+
 const isTime = (text: string): boolean => Number.isFinite(Date.parse(text))
 
 /** What the schema leaves open and the columns don't take. */
 const implausible = (event: PaymentEvent): string | undefined => {
   if (event.type === "payment.captured" && event.capture_id === undefined) return "a capture without its id"
-  if (event.type === "refund.updated" && event.refund === undefined) return "a refund's event without the refund"
+  if (event.type === "refund.updated" && event.refund === undefined)
+    return "a refund's event without the refund"
   const { refund } = event
-  if (refund !== undefined && !(isTime(refund.created_at) && (refund.succeeded_at === null || isTime(refund.succeeded_at)))) {
+  if (
+    refund !== undefined &&
+    !(isTime(refund.created_at) && (refund.succeeded_at === null || isTime(refund.succeeded_at)))
+  ) {
     return "a refund's time is not a time"
   }
   return undefined
 }
 
 const read = (text: string): Either.Either<PaymentEvent, string> =>
-  Either.flatMap(Either.mapLeft(decode(text), String), (event) => {
+  Either.flatMap(Either.mapLeft(decode(text), wordsOf), (event) => {
     const why = implausible(event)
     return why === undefined ? Either.right(event) : Either.left(why)
   })
@@ -65,8 +77,11 @@ const say = (event: PaymentEvent, applied: Applied): Effect.Effect<void> => {
 }
 
 const applyOne = (event: PaymentEvent) =>
-  Effect.flatMap(PaymentStore, (payments) =>
+  Effect.flatMap(Effect.all([PaymentStore, OutboxRelay]), ([payments, relay]) =>
     retryConflicts(payments.apply(event)).pipe(
+      Effect.tap((applied) =>
+        applied._tag === "applied" && applied.capture !== undefined ? relay.nudge : Effect.void,
+      ),
       Effect.tap((applied) => say(event, applied)),
       Effect.withSpan("payment_event.apply", {
         kind: "consumer",
@@ -84,6 +99,7 @@ const applyOne = (event: PaymentEvent) =>
 export const makeHandler = Effect.gen(function* () {
   const payments = yield* PaymentStore
   const deadLetters = yield* DeadLetterStore
+  const relay = yield* OutboxRelay
 
   const bury = (message: IncomingMessage, reason: string): Effect.Effect<void, MysqlError> => {
     const letter: DeadLetter = {
@@ -130,17 +146,16 @@ export const makeHandler = Effect.gen(function* () {
           ),
         { concurrency: CONCURRENCY, discard: true },
       )
-    }).pipe(Effect.provideService(PaymentStore, payments))
+    }).pipe(Effect.provideService(PaymentStore, payments), Effect.provideService(OutboxRelay, relay))
 })
 
 /** Consumes until interrupted. */
-export const run: Effect.Effect<never, BusFailed, EventBus | PaymentStore | DeadLetterStore> = Effect.gen(
-  function* () {
+export const run: Effect.Effect<never, BusFailed, EventBus | PaymentStore | DeadLetterStore | OutboxRelay> =
+  Effect.gen(function* () {
     const bus = yield* EventBus
     const handle = yield* makeHandler
     return yield* bus.consume({ group: GROUP, topics: [Topic.PaymentEvents], handle })
-  },
-)
+  })
 
 /** One page of parked events; true where there may be more. Fails as its stores do. */
 export const parkedPage = Effect.gen(function* () {
@@ -167,7 +182,7 @@ export const parkedPage = Effect.gen(function* () {
 })
 
 /** The sweep over parked events. */
-export const parkedLayer: Layer.Layer<never, never, PaymentStore> = Layer.scopedDiscard(
+export const parkedLayer: Layer.Layer<never, never, PaymentStore | OutboxRelay> = Layer.scopedDiscard(
   Effect.forkScoped(
     Sweep.run({
       name: "parked payment events",

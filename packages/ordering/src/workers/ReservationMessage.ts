@@ -73,7 +73,8 @@ const parseJson = (text: string): unknown => {
 /** Reads one message's bytes. */
 export const read = (value: Uint8Array): ReservationMessage => {
   const parsed = parseJson(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8"))
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return unreadable("not a JSON object")
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+    return unreadable("not a JSON object")
   const o = parsed as Loose
   if (o["type"] === "seckill.reserved") return reservation(o)
   if (o["type"] === "seckill.barrier") return barrier(o)

@@ -24,6 +24,11 @@ export const page = Effect.gen(function* () {
 
 export const layer: Layer.Layer<never, never, CancelStore | Canceller> = Layer.scopedDiscard(
   Effect.forkScoped(
-    Sweep.run({ name: "time-out sweep", everyMs: EVERY_MS, maxPages: MAX_PAGES, page: Effect.suspend(() => page) }),
+    Sweep.run({
+      name: "time-out sweep",
+      everyMs: EVERY_MS,
+      maxPages: MAX_PAGES,
+      page: Effect.suspend(() => page),
+    }),
   ),
 )

@@ -6,6 +6,7 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { InvalidInput, Unauthenticated } from "@floodgate/contracts/errors/Errors"
+import * as Signature from "@floodgate/contracts/payment/CallbackSignature"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import { Deadlines } from "@floodgate/runtime/resilience/Deadlines"
 import * as Clock from "effect/Clock"
@@ -16,7 +17,6 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ProviderEvent } from "../domain/ProviderEvent.ts"
 import { type Channel, type ChannelState, ChannelUnavailable } from "./Channel.ts"
-import * as Signature from "./Signature.ts"
 
 export const NAME = "sandbox"
 

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Signature from "@floodgate/contracts/payment/CallbackSignature"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -10,7 +11,6 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { SIGNATURE_HEADER } from "../channels/Sandbox.ts"
-import * as Signature from "../channels/Signature.ts"
 import type { ProviderPayment } from "./Ledger.ts"
 
 /** 1 s, 2 s, 4 s … at most a minute apart, 20 times: about 15 minutes. */

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as AppConfig from "./AppConfig.ts"
+import * as EnvFile from "./EnvFile.ts"
 import * as Ports from "./Ports.ts"
 import * as Provider from "./Provider.ts"
 
@@ -216,6 +217,37 @@ describe("the provider", () => {
       assert.deepStrictEqual(list, ["http://a", "http://b"])
     }),
   )
+})
+
+describe("the files of the repository", () => {
+  const text = (name: string) =>
+    Fs.readFileSync(Path.resolve(import.meta.dirname, "../../../..", name), "utf8")
+
+  it("can be read, and those of stage and prod hold no secret and no address", () => {
+    for (const name of [
+      "ops/config/dev.env",
+      "ops/config/stage.env",
+      "ops/config/prod.env",
+      ".env.example",
+    ]) {
+      assert.deepStrictEqual(EnvFile.parse(text(name)).malformedLines, [], name)
+    }
+    for (const name of ["ops/config/stage.env", "ops/config/prod.env"]) {
+      for (const [key, value] of EnvFile.parse(text(name)).values) {
+        assert.notMatch(key, /SECRET|KEY|CREDENTIAL|URL/, name)
+        assert.notInclude(value, "://", name)
+      }
+    }
+  })
+
+  it("the example names every key that the others set", () => {
+    const example = EnvFile.parse(text(".env.example")).values
+    for (const name of ["ops/config/dev.env", "ops/config/stage.env", "ops/config/prod.env"]) {
+      for (const key of EnvFile.parse(text(name)).values.keys()) {
+        assert.isTrue(example.has(key) || example.has(`${key}_FILE`), `${key} of ${name}`)
+      }
+    }
+  })
 })
 
 describe("ports and peers", () => {

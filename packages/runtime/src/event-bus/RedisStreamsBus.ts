@@ -138,7 +138,7 @@ const connect = (url: Redacted.Redacted<string>): Effect.Effect<Connection, neve
       retryStrategy: (times) => Math.min(50 * times, RECONNECT_MAX_MS),
     })
     client.defineCommand("busPublish", { numberOfKeys: 2, lua: Scripts.PUBLISH })
-    client.defineCommand("busLease", { numberOfKeys: 4, lua: Scripts.LEASE })
+    client.defineCommand("busLease", { numberOfKeys: 3, lua: Scripts.LEASE })
     client.defineCommand("busCommit", { numberOfKeys: 2, lua: Scripts.COMMIT })
     client.defineCommand("busLeave", { numberOfKeys: 2, lua: Scripts.LEAVE })
     client.defineCommand("busTrim", { numberOfKeys: 3, lua: Scripts.TRIM })
@@ -362,7 +362,8 @@ interface Held {
   readonly topic: string
   readonly partition: number
   readonly news: Effect.Latch
-  cursor: string
+  /** Set when the cursor may be elsewhere than this consumer left it. */
+  reread: boolean
   /** Set when its loop must end after the batch in hand. */
   ending: boolean
   fiber: Fiber.RuntimeFiber<void> | undefined
@@ -382,14 +383,11 @@ const consume = (
     const turnNow = yield* Effect.makeLatch(false)
     let stopping = false
     let trustedUntilMs = 0
-    /** After a reconnect nothing local is believed: the server may have lost its last writes, or everything. */
-    let reread = false
-
     const placeOfHeld = (topic: string, partition: number | string) => `${topic}/${partition}`
 
-    client.on("ready", () => {
-      reread = true
-      turnNow.unsafeOpen()
+    // A server that was away may have lost its last writes, or everything.
+    client.on("close", () => {
+      for (const mine of held.values()) mine.reread = true
     })
     listener.client.on("ready", () => {
       listener.client.subscribe(...topics.map(Key.channel)).catch(() => undefined)
@@ -399,10 +397,15 @@ const consume = (
       held.get(placeOfHeld(topicOf.get(channel) ?? "", partition))?.news.unsafeOpen()
     })
 
-    const read = (mine: Held) =>
-      call(`read ${mine.topic}`, (redis) =>
-        redis.xrangeBuffer(Key.stream(mine.topic, mine.partition), `(${mine.cursor}`, "+", "COUNT", maxBatch),
-      ).pipe(Effect.map((entries) => entries.map((entry) => incoming(mine.topic, mine.partition, entry))))
+    const cursorOf = ({ partition, topic }: Held) =>
+      call(`position of ${group} in ${topic}`, (redis) =>
+        redis.hget(Key.cursors(topic, group), String(partition)),
+      ).pipe(Effect.map((cursor) => cursor ?? BEGINNING))
+
+    const read = ({ partition, topic }: Held, cursor: string) =>
+      call(`read ${topic}`, (redis) =>
+        redis.xrangeBuffer(Key.stream(topic, partition), `(${cursor}`, "+", "COUNT", maxBatch),
+      ).pipe(Effect.map((entries) => entries.map((entry) => incoming(topic, partition, entry))))
 
     /** Hands the batch over until it succeeds. False when the partition was lost meanwhile. */
     const handOver = (mine: Held, batch: ReadonlyArray<IncomingMessage>) =>
@@ -428,8 +431,8 @@ const consume = (
         }),
       )
 
-    /** Stores the position behind `offset`. False when another consumer has the partition. */
-    const commit = (mine: Held, offset: string) =>
+    /** Moves the group's cursor. False when the partition was lost meanwhile. */
+    const commit = (mine: Held, from: string, to: string) =>
       Effect.gen(function* () {
         for (let times = 1; ; times++) {
           const stored = yield* Effect.either(
@@ -439,11 +442,15 @@ const consume = (
                 Key.cursors(mine.topic, group),
                 mine.partition,
                 me,
-                offset,
+                from,
+                to,
               ),
             ),
           )
-          if (stored._tag === "Right") return stored.right === 1
+          if (stored._tag === "Right") {
+            if (stored.right === 0) mine.reread = true
+            return stored.right !== -1
+          }
           if (mine.ending || stopping) return false
           yield* Effect.sleep(backoffMs(times))
         }
@@ -451,6 +458,7 @@ const consume = (
 
     const work = (mine: Held): Effect.Effect<void> =>
       Effect.gen(function* () {
+        let cursor = BEGINNING
         let failures = 0
         while (!mine.ending && !stopping) {
           if (performance.now() > trustedUntilMs) {
@@ -458,7 +466,17 @@ const consume = (
             continue
           }
           mine.news.unsafeClose()
-          const found = yield* Effect.either(read(mine))
+          if (mine.reread) {
+            mine.reread = false
+            const stored = yield* Effect.either(cursorOf(mine))
+            if (stored._tag === "Left") {
+              mine.reread = true
+              yield* Effect.sleep(backoffMs(++failures))
+              continue
+            }
+            cursor = stored.right
+          }
+          const found = yield* Effect.either(read(mine, cursor))
           if (found._tag === "Left") {
             yield* Effect.sleep(backoffMs(++failures))
             continue
@@ -471,28 +489,22 @@ const consume = (
           }
           if (!(yield* handOver(mine, batch))) return
           const offset = batch[batch.length - 1]!.offset
-          if (!(yield* commit(mine, offset))) {
-            mine.ending = true
-            return
-          }
-          mine.cursor = offset
+          if (!(yield* commit(mine, cursor, offset))) return
+          cursor = offset
         }
       })
 
-    /** Begins to work at `cursor`, after whatever this consumer still does on that partition. */
-    const begin = (topic: string, partition: number, cursor: string) =>
+    const begin = (topic: string, partition: number) =>
       Effect.gen(function* () {
-        const place = placeOfHeld(topic, partition)
-        const before = held.get(place)
-        if (before !== undefined) before.ending = true
         const news = yield* Effect.makeLatch(false)
-        const mine: Held = { topic, partition, cursor, news, ending: false, fiber: undefined }
-        held.set(place, mine)
+        const mine: Held = { topic, partition, news, reread: true, ending: false, fiber: undefined }
+        held.set(placeOfHeld(topic, partition), mine)
         // Not a child: an interrupted consumer lets the batch in hand finish.
-        mine.fiber = yield* Effect.forkDaemon(
-          Effect.zipRight(before?.fiber === undefined ? Effect.void : Fiber.await(before.fiber), work(mine)),
-        )
+        mine.fiber = yield* Effect.forkDaemon(work(mine))
       })
+
+    /** A loop that ended, by itself or as it was told to, holds its partition no more. */
+    const isOver = (mine: Held): boolean => mine.fiber?.unsafePoll() != null
 
     /** Ends the loops of partitions that somebody else has now. */
     const lose = (mine: Held) =>
@@ -502,19 +514,17 @@ const consume = (
         return mine.fiber === undefined ? Effect.void : Fiber.interruptFork(mine.fiber)
       })
 
-    /** One turn of the lease for one topic. */
-    const turn = (topic: string, count: number, trustHeld: boolean) =>
+    /** One turn of the lease for one topic. Returns until when the leases can be trusted. */
+    const turn = (topic: string, count: number) =>
       Effect.gen(function* () {
         const ours = [...held.values()].filter((mine) => mine.topic === topic)
-        const isOver = (mine: Held) => mine.fiber?.unsafePoll() != null
-        const back = ours.filter((mine) => mine.ending && isOver(mine))
-        const keep = trustHeld ? ours.filter((mine) => !back.includes(mine)) : []
+        const back = ours.filter(isOver)
+        const keep = ours.filter((mine) => !back.includes(mine))
         const sentMs = performance.now()
         const reply = (yield* call(`lease ${topic}`, () =>
           scripts.busLease(
             Key.members(topic, group),
             Key.leases(topic, group),
-            Key.cursors(topic, group),
             Key.groups(topic),
             me,
             LEASE_MS,
@@ -524,20 +534,22 @@ const consume = (
             ...back.map((mine) => mine.partition),
             ...keep.map((mine) => mine.partition),
           ),
-        )) as ReadonlyArray<number | string>
+        )) as ReadonlyArray<number>
         for (const mine of back) held.delete(placeOfHeld(mine.topic, mine.partition))
         const now = new Set<number>()
-        for (let index = 1; index < reply.length; index += 3) {
-          const partition = Number(reply[index])
+        for (let index = 1; index < reply.length; index += 2) {
+          const partition = reply[index]!
           now.add(partition)
-          if (Number(reply[index + 2]) === 1) yield* begin(topic, partition, String(reply[index + 1]))
+          const before = held.get(placeOfHeld(topic, partition))
+          if (before === undefined) yield* begin(topic, partition)
+          else if (reply[index + 1] === 1) before.reread = true
         }
         yield* Effect.forEach(
-          ours.filter((mine) => !back.includes(mine) && !now.has(mine.partition)),
+          keep.filter((mine) => !now.has(mine.partition)),
           lose,
           { discard: true },
         )
-        const share = Math.ceil(count / Number(reply[0]))
+        const share = Math.ceil(count / reply[0]!)
         const surplus = [...held.values()]
           .filter((mine) => mine.topic === topic && !mine.ending)
           .sort((one, other) => one.partition - other.partition)
@@ -594,14 +606,12 @@ const consume = (
     let failures = 0
     while (true) {
       turnNow.unsafeClose()
-      const trustHeld = !reread
-      reread = false
       const turned = yield* Effect.either(
         Effect.gen(function* () {
           const counted = yield* Effect.forEach(topics, (topic) =>
             Effect.map(countOf(topic), (count) => [topic, count] as const),
           )
-          const untils = yield* Effect.forEach(counted, ([topic, count]) => turn(topic, count, trustHeld))
+          const untils = yield* Effect.forEach(counted, ([topic, count]) => turn(topic, count))
           trustedUntilMs = Math.min(...untils)
           if (performance.now() > trimAtMs) {
             trimAtMs = performance.now() + TRIM_EVERY_MS
@@ -610,7 +620,6 @@ const consume = (
         }),
       )
       if (turned._tag === "Left") {
-        if (!trustHeld) reread = true
         if (failures === 0) yield* Effect.logWarning(`consumer waits for the bus: ${turned.left.message}`)
         yield* Effect.sleep(backoffMs(++failures))
         continue

@@ -31,11 +31,11 @@ return id
  * One turn of a consumer: it shows that it lives, gives back what it no longer wants, renews what it holds, and takes
  * free partitions up to its fair share.
  *
- * KEYS members (zset: consumer → alive until ms), leases (hash: partition → "until consumer"), cursors (hash: partition
- * → id), groups (zset: group → last seen ms). ARGV: consumer, ttl ms, partition count, group, count of partitions to
- * give back, these, then the partitions that it holds.
- * Returns { members alive, p, cursor, fresh, … } with every partition it holds now. A partition is fresh (1) when it
- * wasn't simply renewed, so that reading must begin at the cursor.
+ * KEYS members (zset: consumer → alive until ms), leases (hash: partition → "until consumer"), groups (zset: group →
+ * last seen ms). ARGV: consumer, ttl ms, partition count, group, count of partitions to give back, these, then the
+ * partitions that it holds.
+ * Returns { members alive, p, fresh, … } with every partition it holds now. A partition is fresh (1) when it wasn't
+ * simply renewed, so that somebody else may have moved its cursor.
  */
 export const LEASE = `
 local now = redis.call('TIME')
@@ -43,7 +43,7 @@ local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local me, ttl, partitions = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms)
 redis.call('ZADD', KEYS[1], ms + ttl, me)
-redis.call('ZADD', KEYS[4], ms, ARGV[4])
+redis.call('ZADD', KEYS[3], ms, ARGV[4])
 local members = redis.call('ZCARD', KEYS[1])
 local share = math.ceil(partitions / members)
 local back = tonumber(ARGV[5])
@@ -65,7 +65,6 @@ local function take(p, fresh)
   mine[p] = true
   held = held + 1
   out[#out + 1] = tonumber(p)
-  out[#out + 1] = redis.call('HGET', KEYS[3], p) or '0-0'
   out[#out + 1] = fresh
 end
 for i = 6 + back, #ARGV do
@@ -83,13 +82,17 @@ return out
 `
 
 /**
- * KEYS leases, cursors. ARGV: partition, consumer, id. Stores the position if the consumer still holds the partition:
- * one that lost it (it was stopped for long) changes nothing. Returns 1 or 0.
+ * KEYS leases, cursors. ARGV: partition, consumer, the cursor it read from, the cursor to store. Returns 1 when the
+ * cursor stands at the new place; 0 when it isn't where the consumer read from (the server lost data); -1 when the
+ * partition belongs to another consumer (this one was stopped for long).
  */
 export const COMMIT = `
 local lease = redis.call('HGET', KEYS[1], ARGV[1])
-if not lease or string.match(lease, '^%d+ (.*)$') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+if not lease or string.match(lease, '^%d+ (.*)$') ~= ARGV[2] then return -1 end
+local cursor = redis.call('HGET', KEYS[2], ARGV[1]) or '0-0'
+if cursor == ARGV[4] then return 1 end
+if cursor ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 return 1
 `
 

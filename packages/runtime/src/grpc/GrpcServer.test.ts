@@ -417,7 +417,8 @@ describe("a caller that goes away", () => {
     Effect.gen(function* () {
       const { entered, ends, handler } = yield* watched
       const stub = yield* served({ getProduct: handler })
-      const call = yield* Effect.fork(stub.getProduct({ productId: 1n }))
+      // A deadline that can't be what ends it.
+      const call = yield* Effect.fork(stub.getProduct({ productId: 1n }, { deadlineMs: 60_000 }))
       yield* Deferred.await(entered)
       yield* Fiber.interrupt(call)
       yield* eventually(() => ends.length === 1)
@@ -578,7 +579,7 @@ describe("the server's life", () => {
       yield* Deferred.await(entered)
       yield* Fiber.interrupt(call)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.yieldNow()
+      assert.isTrue(Option.isNone(yield* Effect.timeoutOption(Fiber.join(closing), 200)))
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(closing)
       assert.isTrue(done)

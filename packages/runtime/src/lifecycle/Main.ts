@@ -24,6 +24,9 @@ import * as Readiness from "./Readiness.ts"
 /** The longest that stopping may take (ms). */
 export const DRAIN_BOUND_MS = 10_000
 
+/** The longest that starting may take (ms). Engines that are slow to come are what it waits for. */
+export const START_BOUND_MS = 60_000
+
 /** What a service is. */
 export interface RunOptions<E> {
   /** Its name in logs and traces. */
@@ -41,6 +44,8 @@ export interface RunOptions<E> {
   readonly routes?: OpsServer.OpsRoutes
   /** The longest that stopping may take (ms): `DRAIN_BOUND_MS` unless a test says otherwise. */
   readonly drainBoundMs?: number
+  /** The longest that starting may take (ms): `START_BOUND_MS` unless a test says otherwise. */
+  readonly startBoundMs?: number
 }
 
 const isConfigInvalid = (error: unknown): error is AppConfig.ConfigInvalid =>
@@ -58,7 +63,7 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
 }
 
 /** The life of a service after its telemetry is up, until `stop`. Fails as its layer, or one of its finalizers, fails. */
-const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onFailing: () => void) =>
+const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStarted: () => void) =>
   Effect.scoped(
     Effect.gen(function* () {
       const readiness = yield* Readiness.Readiness
@@ -79,9 +84,9 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onFail
       const app = yield* Effect.fork(
         Effect.scoped(
           Effect.gen(function* () {
-            // What was built before a layer failed is closed too, and that must not hang either.
-            yield* Effect.tapErrorCause(Layer.build(options.layer), () => Effect.sync(onFailing))
+            yield* Layer.build(options.layer)
             started = true
+            onStarted()
             yield* Effect.logInfo("ready")
             return yield* Effect.never
           }),
@@ -104,12 +109,13 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onFail
  * Runs a service until SIGTERM or SIGINT, and exits the process.
  *
  * Start: configuration, telemetry, ops server, the service's layer; ready once all of it is built. A layer that fails
- * is logged (a `ConfigInvalid` with all its keys) and exits 1. Stop: not ready, the layer's scope closed in reverse
- * order so that work in hand finishes, ops server, spans flushed, exit 0. Stopping that takes longer than 10 s exits
- * 1; so does a second signal, at once.
+ * is logged (a `ConfigInvalid` with all its keys) and exits 1; so does a start that takes longer than a minute. Stop:
+ * not ready, the layer's scope closed in reverse order so that work in hand finishes, ops server, spans flushed, exit
+ * 0. Stopping that takes longer than 10 s exits 1; so does a second signal, at once.
  */
 export const run = <E>(options: RunOptions<E>): void => {
   const boundMs = options.drainBoundMs ?? DRAIN_BOUND_MS
+  const startBoundMs = options.startBoundMs ?? START_BOUND_MS
   const stop = Deferred.unsafeMake<string>(FiberId.none)
   let stopping = false
 
@@ -123,10 +129,15 @@ export const run = <E>(options: RunOptions<E>): void => {
     process.exit(1)
   }
 
+  // Ends a start that hangs, and one that failed but can't close what it had built: Effect tells of the failure only
+  // once that is closed.
+  const starting = setTimeout(() => exitNow(`starting took longer than ${startBoundMs} ms`), startBoundMs)
+
   /** From here on, the process ends within the bound. The timer keeps the loop alive: an empty one would exit 0. */
   const beginStopping = (): void => {
     if (stopping) return
     stopping = true
+    clearTimeout(starting)
     setTimeout(() => exitNow(`stopping took longer than ${boundMs} ms`), boundMs)
   }
 
@@ -147,7 +158,7 @@ export const run = <E>(options: RunOptions<E>): void => {
   const services = Layer.mergeAll(Readiness.layer, Deadlines.layer, Retries.layer)
   const plainLog = JsonLogger.layer({ service: options.service, minimumLevel: LogLevel.Info })
 
-  const program = live(options, stop, beginStopping).pipe(
+  const program = live(options, stop, () => clearTimeout(starting)).pipe(
     Effect.as(0),
     Effect.catchAllCause((cause) => Effect.as(report(cause), 1)),
     Effect.provide(services),

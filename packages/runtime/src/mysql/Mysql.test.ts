@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
@@ -63,7 +63,7 @@ const timed = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   })
 
 describe("Mysql", () => {
-  it.layer(TestMysql.layer({ migrations: [], main: "main" }), {
+  layer(TestMysql.layer({ migrations: [], main: "main" }), {
     timeout: "60 seconds",
     excludeTestServices: true,
   })((it) => {
@@ -136,7 +136,7 @@ describe("Mysql", () => {
 
     it.effect("a statement outside run, after it, or a transaction in another is a defect", () =>
       Effect.gen(function* () {
-        const { run, sql, transaction } = yield* Mysql
+        const { sql, transaction } = yield* Mysql
         const dies = (self: Effect.Effect<unknown, unknown>) =>
           Effect.map(Effect.flip(Effect.sandbox(self)), (cause) => assert.isTrue(Cause.isDie(cause)))
         yield* dies(sql`SELECT 1`)
@@ -175,13 +175,14 @@ describe("Mysql", () => {
           "no",
         )
         assert.strictEqual(yield* amountOf("atomic", 1), 0)
-        const interrupted = yield* Effect.fork(transaction("t", Effect.zipRight(add, Effect.never)))
-        yield* eventually(
-          Effect.map(
-            run("waiting", sql`SELECT 1 FROM information_schema.innodb_trx WHERE trx_rows_modified > 0`),
-            (rows) => rows.length > 0,
+        const added = yield* Deferred.make<void>()
+        const interrupted = yield* Effect.fork(
+          transaction(
+            "t",
+            Effect.zipRight(add, Effect.zipRight(Deferred.succeed(added, undefined), Effect.never)),
           ),
         )
+        yield* Deferred.await(added)
         yield* Fiber.interrupt(interrupted)
         yield* transaction("t", add)
         assert.strictEqual(yield* amountOf("atomic", 1), 1)

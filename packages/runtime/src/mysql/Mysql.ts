@@ -13,7 +13,6 @@ import type { Statement } from "@effect/sql/Statement"
 import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -25,6 +24,7 @@ import * as Stream from "effect/Stream"
 import * as Driver from "mysql2"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
+import { failAfter } from "../resilience/Bounded.ts"
 import { defaults as deadlines } from "../resilience/Deadlines.ts"
 import {
   classify,
@@ -341,22 +341,16 @@ export const make = (
               }),
             ),
             (result) => typed(op, result, outcomeUnknown),
-            Effect.disconnect,
-            // The timer ends the waiter even when the caller itself can't be interrupted.
-            Effect.interruptible,
-            Effect.timeoutFail({
-              duration: Duration.millis(deadlineMs),
-              onTimeout: () => {
-                over = true
-                const unknown = outcomeUnknown()
-                // From here on no statement and no COMMIT can leave on it: what is unknown now stays the only unknown.
-                held?.discard()
-                return new MysqlUnavailable({
-                  op,
-                  outcomeUnknown: unknown,
-                  cause: new Error(`no answer within ${deadlineMs} ms`),
-                })
-              },
+            failAfter(deadlineMs, () => {
+              over = true
+              const unknown = outcomeUnknown()
+              // From here on no statement and no COMMIT can leave on it: what is unknown now stays the only unknown.
+              held?.discard()
+              return new MysqlUnavailable({
+                op,
+                outcomeUnknown: unknown,
+                cause: new Error(`no answer within ${deadlineMs} ms`),
+              })
             }),
           )
       }).pipe(
@@ -389,7 +383,7 @@ export const make = (
 const closePool = (pool: Driver.Pool): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     pool.end(() => resume(Effect.void))
-  }).pipe(Effect.disconnect, Effect.timeout("1 second"), Effect.ignore)
+  }).pipe(Effect.disconnect, Effect.interruptible, Effect.timeout("1 second"), Effect.ignore)
 
 /** The promises that correctness rests on: asked of the server, since a proxy or an init script may undo them. */
 const verify = (mysql: MysqlService): Effect.Effect<void, AppConfig.ConfigInvalid | MysqlUnavailable> =>
@@ -399,7 +393,7 @@ const verify = (mysql: MysqlService): Effect.Effect<void, AppConfig.ConfigInvali
       mysql.sql<{ name: string; value: string }>`
         SELECT 'time_zone' AS name, @@session.time_zone AS value
         UNION ALL SELECT 'sql_mode', @@session.sql_mode
-        UNION ALL SELECT 'autocommit', CAST(@@session.autocommit AS CHAR)`.pipe(
+        UNION ALL SELECT 'autocommit', IF(@@session.autocommit, '1', '0')`.pipe(
         Effect.zipWith(
           // MySQL 8 knows only the one name, MariaDB 10.11 only the other.
           mysql.sql<{ Value: string }>`

@@ -28,7 +28,7 @@ export class MysqlDuplicateKey extends Data.TaggedError("MysqlDuplicateKey")<{
   }
 }
 
-/** A deadlock (1213), a lock wait that took too long (1205) or a changed row (1020): rolled back, safe to redo. */
+/** A deadlock (1213), a lock wait that took too long (1205) or a changed row (1020), or NOWAIT found a lock (3572): rolled back, safe to redo. */
 export class MysqlConflict extends Data.TaggedError("MysqlConflict")<{
   readonly op: string
   readonly errno: number
@@ -43,7 +43,7 @@ export type MysqlError = MysqlUnavailable | MysqlDuplicateKey | MysqlConflict
 const reasonOf = (cause: unknown): string =>
   cause instanceof Error ? cause.message : String(cause ?? "no answer")
 
-const CONFLICT: ReadonlySet<number> = new Set([1020, 1205, 1213])
+const CONFLICT: ReadonlySet<number> = new Set([1020, 1205, 1213, 3572])
 
 /** Refused before anything happened: too many connections, read-only, host blocked. */
 const REFUSED: ReadonlySet<number> = new Set([1040, 1129, 1203, 1226, 1290, 1792, 1836])

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -31,7 +31,7 @@ const reachable = Effect.flatMap(Redis, (redis) =>
 )
 
 describe("Redis", () => {
-  it.layer(TestRedis.layer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
+  layer(TestRedis.layer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
     it.effect("runs commands and scripts, and a script survives SCRIPT FLUSH", () =>
       Effect.gen(function* () {
         const redis = yield* Redis

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import { Cluster, type ClusterOptions, Redis as IORedis, type RedisOptions as IORedisOptions } from "ioredis"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
@@ -219,7 +220,7 @@ export const make = (
       return yield* new RedisUnavailable({ op: "connect", reason: "no connection within 3 s" })
     }
 
-    const run: RedisService["run"] = (op, f, runOptions) =>
+    const send: RedisService["run"] = (op, f, runOptions) =>
       Effect.async((resume) => {
         if (connection.status !== "ready") {
           resume(new RedisUnavailable({ op, reason: `the connection is ${connection.status}` }))
@@ -251,6 +252,19 @@ export const make = (
           },
         )
         return Effect.sync(() => clearTimeout(timer))
+      })
+
+    // A span costs more than the command's own work: only where the request is traced anyway.
+    const run: RedisService["run"] = (op, f, runOptions) =>
+      Effect.withFiberRuntime((fiber) => {
+        const parent = Context.getOption(fiber.currentContext, Tracer.ParentSpan)
+        return parent._tag === "Some" && parent.value.sampled
+          ? Effect.withSpan(send(op, f, runOptions), `redis.${op}`, {
+              kind: "client",
+              captureStackTrace: false,
+              attributes: { "db.system.name": "redis" },
+            })
+          : send(op, f, runOptions)
       })
 
     const duplicate = Effect.tap(acquire, (blocking) => whenReady(blocking, deadlines["redis.connect"]))

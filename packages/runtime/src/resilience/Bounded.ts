@@ -24,10 +24,11 @@ export const failAfter =
         Effect.flatMap(Effect.forkDaemon(Effect.interruptible(Effect.sleep(duration))), (timer) =>
           restore(first(work, timer)).pipe(
             Effect.onInterrupt(() => Effect.zipRight(Fiber.interruptFork(timer), Fiber.interruptFork(work))),
-            Effect.flatMap((done) =>
-              done === "work"
-                ? Effect.zipRight(Fiber.interruptFork(timer), Fiber.join(work))
-                : Effect.zipRight(Fiber.interruptFork(work), Effect.failSync(onTimeout)),
+            Effect.flatMap(
+              (done): Effect.Effect<A, E | E1> =>
+                done === "work"
+                  ? Effect.zipRight(Fiber.interruptFork(timer), Fiber.join(work))
+                  : Effect.zipRight(Fiber.interruptFork(work), Effect.failSync(onTimeout)),
             ),
           ),
         ),

@@ -7,12 +7,14 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto"
 import {
   BatchSpanProcessor,
   ParentBasedSampler,
+  RandomIdGenerator,
   type SpanExporter,
   TraceIdRatioBasedSampler,
 } from "@opentelemetry/sdk-trace-base"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as RootTraceId from "./RootTraceId.ts"
 
 /** How long spans in hand may hold up the end of the process (ms). */
 export const FLUSH_DEADLINE_MS = 2_000
@@ -76,6 +78,7 @@ const counted = (
 export const layer = (options: TracingOptions): Layer.Layer<never> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
+      const random = new RandomIdGenerator()
       let lost = 0
       let reason: string | undefined
       const exporter = counted(yield* makeExporter(options.exporter), (spans, error) => {
@@ -104,6 +107,10 @@ export const layer = (options: TracingOptions): Layer.Layer<never> =>
           }),
           tracerConfig: {
             sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(options.ratio) }),
+            idGenerator: {
+              generateTraceId: () => RootTraceId.take() ?? random.generateTraceId(),
+              generateSpanId: () => random.generateSpanId(),
+            },
           },
           shutdownTimeout: FLUSH_DEADLINE_MS,
         })),

@@ -85,6 +85,12 @@ const TraceFlags = Context.GenericTag<{ readonly _: unique symbol }, number>(
 const external = (ids: TraceIds): Tracer.ExternalSpan =>
   Tracer.externalSpan({ ...ids, context: Context.make(TraceFlags, ids.sampled ? 1 : 0) })
 
+/** The span that a traceparent names, as the parent of one made by hand; `undefined` when there is none, or it is malformed. */
+export const parent = (traceparent: string | undefined): Tracer.ExternalSpan | undefined => {
+  const ids = parse(traceparent)
+  return ids === undefined ? undefined : external(ids)
+}
+
 /** Runs an effect as a child of the span that a traceparent names; unchanged when there is none, or it is malformed. */
 export const withParent = (
   traceparent: string | undefined,

@@ -120,8 +120,16 @@ export const canApt = (): boolean =>
   fs.existsSync("/etc/debian_version") &&
   findProgram("apt-get") !== undefined
 
+let installing: Promise<void> = Promise.resolve()
+
 /** Installs Debian packages, saying which. Waits for another installation that is under way. */
-export const aptInstall = async (packages: ReadonlyArray<string>, say: Say): Promise<void> => {
+export const aptInstall = (packages: ReadonlyArray<string>, say: Say): Promise<void> => {
+  const mine = installing.then(() => aptInstallNow(packages, say))
+  installing = mine.catch(() => {})
+  return mine
+}
+
+const aptInstallNow = async (packages: ReadonlyArray<string>, say: Say): Promise<void> => {
   if (installForbidden()) {
     throw new StackError(`FLOODGATE_INSTALL=never: install ${packages.join(" ")} yourself, or give its URL.`)
   }

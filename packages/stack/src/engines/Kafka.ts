@@ -247,21 +247,8 @@ const fetchJars = async (options: Options): Promise<void> => {
   }
 }
 
-/** A broker that isn't unfenced yet accepts connections but isn't listed in its own metadata. */
+/** kafkajs takes 0.2 s to load, which most commands needn't spend. */
 const answers = async (port: number): Promise<boolean> => {
-  const { Kafka, logLevel } = await import("kafkajs")
-  const admin = new Kafka({
-    clientId: "floodgate-stack",
-    brokers: [brokers(port)],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 1000,
-    requestTimeout: 2000,
-    retry: { retries: 0 },
-  }).admin()
-  try {
-    await admin.connect()
-    return (await admin.describeCluster()).brokers.length > 0
-  } finally {
-    await admin.disconnect().catch(() => {})
-  }
+  const probe = await import("./KafkaProbe.ts")
+  return probe.isReady(brokers(port))
 }

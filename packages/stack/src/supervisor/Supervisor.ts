@@ -16,6 +16,7 @@ import * as MariaDb from "../engines/MariaDb.ts"
 import * as RedisServer from "../engines/RedisServer.ts"
 import { Child, type LaunchSpec } from "../process/Child.ts"
 import * as Ports from "../process/Ports.ts"
+import * as Requirements from "../Requirements.ts"
 import * as Secrets from "../Secrets.ts"
 import { type Database, databases, facts, type Selection, type Service, services } from "../Services.ts"
 import { StackError } from "../StackError.ts"
@@ -74,7 +75,7 @@ export class Supervisor {
     const began = Date.now()
     try {
       if (this.#isDev) await this.#startDev()
-      else await this.#startServices()
+      else await this.#startElsewhere()
       if (this.#stopping !== undefined) throw new StackError("stopped while starting")
       this.#options.report({ type: "ready", ms: Date.now() - began })
     } catch (cause) {
@@ -126,9 +127,17 @@ export class Supervisor {
         )
       }
     }
-    await settled(work)
+    await Promise.all(work)
     await this.#startServices()
     await this.#seed()
+  }
+
+  /** Stage and prod: nothing is installed, started or guessed but the services, and those know all they need. */
+  async #startElsewhere(): Promise<void> {
+    const { env, selection } = this.#options
+    await Requirements.check(env, selection.services)
+    await this.#checkPorts()
+    await this.#startServices()
   }
 
   async #bringMysql(chosen: Plan, secrets: Secrets.Secrets): Promise<void> {
@@ -202,8 +211,7 @@ export class Supervisor {
         throw new StackError(`${name} can't be started: ${facts[name].entry} is missing.`)
       }
     }
-    if (!this.#isDev) await this.#checkPorts()
-    await settled(
+    await Promise.all(
       chosen.map((name) =>
         this.#step(name, async () => {
           const child = new Child(this.#serviceSpec(name))
@@ -323,7 +331,10 @@ export class Supervisor {
       selection.engines.has(name) && chosen.how !== "url" && chosen.how !== "none"
     if (starts("redis", redis)) wanted.push("redis")
     if (starts("mysql", mysql)) wanted.push("mysql")
-    if (starts("bus", bus)) wanted.push(...(bus.kind === "kafka" ? (["kafka", "kafkaController"] as const) : (["redisBus"] as const)))
+    if (starts("bus", bus))
+      wanted.push(
+        ...(bus.kind === "kafka" ? (["kafka", "kafkaController"] as const) : (["redisBus"] as const)),
+      )
     if (starts("jaeger", jaeger)) {
       wanted.push("jaegerOtlpHttp", "jaegerOtlpGrpc", "jaegerQuery", "jaegerThriftHttp", "jaegerAdmin")
     }
@@ -411,7 +422,9 @@ export class Supervisor {
   #find(name: string): Child {
     const child = this.#children.get(name)
     if (child !== undefined) return child
-    const why = this.#external.has(name) ? `${name} isn't run by this stack.` : `There is no "${name}" in this stack.`
+    const why = this.#external.has(name)
+      ? `${name} isn't run by this stack.`
+      : `There is no "${name}" in this stack.`
     throw new StackError(`${why} It runs: ${[...this.#children.keys()].join(", ")}.`)
   }
 
@@ -465,7 +478,9 @@ export class Supervisor {
     const entries = await Promise.all(
       [...this.#children].map(async ([name, child]): Promise<readonly [string, ComponentStatus]> => {
         const state =
-          child.state === "ready" && !(await child.spec.isReady().catch(() => false)) ? "unready" : child.state
+          child.state === "ready" && !(await child.spec.isReady().catch(() => false))
+            ? "unready"
+            : child.state
         const pid = processId(child)
         const service = (services as ReadonlyArray<string>).includes(name) ? (name as Service) : undefined
         return [
@@ -487,7 +502,9 @@ export class Supervisor {
     )
     const all = new Map<string, ComponentStatus>([...entries, ...this.#external])
     const order = [...services, "redis", "mysql", "kafka", "bus", "jaeger"]
-    return Object.fromEntries(order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : []))) as Status
+    return Object.fromEntries(
+      order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : [])),
+    ) as Status
   }
 
   #callbackSecret(): string {
@@ -511,13 +528,6 @@ export class Supervisor {
   }
 }
 
-/** Waits for all, then fails with the first failure: a stop must not overtake a start that is still under way. */
-const settled = async (work: ReadonlyArray<Promise<void>>): Promise<void> => {
-  const results = await Promise.allSettled(work)
-  const failed = results.find((result) => result.status === "rejected")
-  if (failed !== undefined) throw failed.reason
-}
-
 const hidePassword = (text: string): string => text.replace(/:\/\/([^:@/]*):[^@/]*@/, "://$1:…@")
 
 const processId = (child: Child): number | undefined => {
@@ -538,10 +548,13 @@ const processId = (child: Child): number | undefined => {
 /** GET on loopback; true for 200. A connection of its own each time, so that a frozen process can't hold others up. */
 const answersOk = (port: number, pathname: string): Promise<boolean> =>
   new Promise((resolve) => {
-    const request = http.get({ host: "127.0.0.1", port, path: pathname, agent: false, timeout: 1500 }, (response) => {
-      response.resume()
-      resolve(response.statusCode === 200)
-    })
+    const request = http.get(
+      { host: "127.0.0.1", port, path: pathname, agent: false, timeout: 1500 },
+      (response) => {
+        response.resume()
+        resolve(response.statusCode === 200)
+      },
+    )
     request.once("timeout", () => request.destroy())
     request.once("error", () => resolve(false))
   })

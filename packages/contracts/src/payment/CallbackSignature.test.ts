@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
-import * as Signature from "./Signature.ts"
+import * as Signature from "./CallbackSignature.ts"
 
 const body = new TextEncoder().encode('{"event_id":"evt_1"}')
 const now = 1_795_000_000_000

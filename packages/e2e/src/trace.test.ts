@@ -1,0 +1,51 @@
+/** One click, one trace, from the edge to the committed order, asked of a real Jaeger. */
+import { describe, expect, inject, it } from "vitest"
+import { Edge } from "./support/Edge.ts"
+import { poll } from "./support/Poll.ts"
+import { Stack } from "./support/Stack.ts"
+
+const { data, portBase } = inject("stack")
+const stack = new Stack(data, portBase)
+const edge = new Edge(stack.url)
+
+interface JaegerSpan {
+  readonly operationName: string
+  readonly processID: string
+}
+
+describe("tracing", () => {
+  it("one trace spans edge → inventory → Redis → relay → bus → worker → MySQL", async () => {
+    const jaeger = (await stack.status())["jaeger"]
+    expect(jaeger, "the stack runs a Jaeger").toMatchObject({
+      state: expect.stringMatching(/ready|external/),
+    })
+    const buyer = await edge.newcomer()
+    const product = await edge.publish()
+    const accepted = await edge.post("/seckill", { product_id: product.id }, { token: buyer.token })
+    expect(accepted.status).toBe(202)
+    const traceId = accepted.headers.get("x-trace-id")!
+    expect(traceId).toMatch(/^[0-9a-f]{32}$/)
+    await edge.settled(accepted.data.order_num, buyer.token, "unpaid")
+
+    const spans = await poll("the whole trace is in Jaeger", async () => {
+      const response = await fetch(`${jaeger!.url}/api/traces/${traceId}`)
+      if (!response.ok) return undefined
+      const trace = ((await response.json()) as any).data[0]
+      if (trace === undefined) return undefined
+      const named = (trace.spans as ReadonlyArray<JaegerSpan>).map(
+        (span) => `${trace.processes[span.processID].serviceName}: ${span.operationName}`,
+      )
+      return named.some((name) => name.startsWith("ordering:")) && named
+    })
+    const services = new Set(spans.map((name) => name.split(":")[0]))
+    expect([...services].sort()).toEqual(["edge", "inventory", "ordering"])
+    expect(spans).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^edge: POST \/seckill/),
+        expect.stringMatching(/^inventory: redis reserve/),
+        expect.stringMatching(/^inventory: .*seckill\.reservations/),
+        expect.stringMatching(/^ordering: order create/),
+      ]),
+    )
+  })
+})

@@ -1,0 +1,92 @@
+/** What the edge reads from its configuration. */
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Sampling from "@floodgate/runtime/telemetry/Sampling"
+import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import { LOOPBACK, type TrustedProxies, trust } from "./http/ClientAddress.ts"
+
+export interface Settings {
+  readonly port: number
+  /** The address to listen on. */
+  readonly host: string
+  /** Origins whose pages may call us. */
+  readonly corsOrigins: ReadonlyArray<string>
+  /** Peers whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: TrustedProxies
+  /** The share of traces recorded, 0 to 1. */
+  readonly sampleShare: number
+}
+
+const list = (key: string): Config.Config<ReadonlyArray<string>> =>
+  Config.string(key).pipe(
+    Config.map((text) =>
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    ),
+    Config.withDefault([]),
+  )
+
+const ORIGIN = /^https?:\/\/[^/?#\s]+$/
+
+/** `CORS_ORIGINS`: exact origins, comma separated; in dev the web packages' own, elsewhere none unless said. */
+export const corsOrigins: Config.Config<ReadonlyArray<string>> = Config.all([
+  AppConfig.appEnv,
+  list("CORS_ORIGINS"),
+]).pipe(
+  Config.mapOrFail(([env, origins]) => {
+    const wrong = origins.find((origin) => !ORIGIN.test(origin))
+    if (wrong !== undefined) {
+      return Either.left(
+        ConfigError.InvalidData(["CORS_ORIGINS"], `${JSON.stringify(wrong)} is not an origin`),
+      )
+    }
+    return Either.right(origins.length === 0 && env === "dev" ? ["http://localhost:5173"] : origins)
+  }),
+)
+
+/** `TRUSTED_PROXIES`: addresses and CIDR blocks, comma separated; dev trusts loopback as well. */
+export const trustedProxies: Config.Config<TrustedProxies> = Config.all([
+  AppConfig.appEnv,
+  list("TRUSTED_PROXIES"),
+]).pipe(
+  Config.mapOrFail(([env, entries]) => {
+    const trusted = trust(env === "dev" ? [...LOOPBACK, ...entries] : entries)
+    return trusted === undefined
+      ? Either.left(ConfigError.InvalidData(["TRUSTED_PROXIES"], "must be addresses or CIDR blocks"))
+      : Either.right(trusted)
+  }),
+)
+
+/** `EDGE_HOST`: this machine only in dev, every interface elsewhere, unless said. */
+export const host: Config.Config<string> = Config.string("EDGE_HOST").pipe(
+  Config.orElseIf({
+    if: ConfigError.isMissingDataOnly,
+    orElse: () => Config.map(AppConfig.appEnv, (env) => (env === "dev" ? "127.0.0.1" : "0.0.0.0")),
+  }),
+)
+
+const sampleShare: Config.Config<number> = Config.all([Telemetry.tracesExporter, Sampling.ratio]).pipe(
+  Config.map(([exporter, ratio]) => (exporter === "none" ? 0 : ratio)),
+)
+
+export const config: Config.Config<Settings> = Config.all({
+  port: AppConfig.port("edge"),
+  host,
+  corsOrigins,
+  trustedProxies,
+  sampleShare,
+})
+
+export class EdgeConfig extends Context.Tag("@floodgate/edge/EdgeConfig")<EdgeConfig, Settings>() {
+  static readonly layer: Layer.Layer<EdgeConfig, AppConfig.ConfigInvalid> = Layer.effect(
+    EdgeConfig,
+    Effect.suspend(() => AppConfig.load(config)),
+  )
+}

@@ -1,0 +1,198 @@
+/**
+ * The public HTTP server: one Node listener that sends the rush to its own path and everything else to the HttpApi, and
+ * that answers by itself what neither should see.
+ */
+import * as Http from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import {
+  type FloodgateError,
+  InvalidInput,
+  MethodNotAllowed,
+  NotFound,
+} from "@floodgate/contracts/errors/Errors"
+import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { EdgeConfig } from "./EdgeConfig.ts"
+import * as BodyGate from "./http/BodyGate.ts"
+import * as Cors from "./http/Cors.ts"
+import * as Exchange from "./http/Exchange.ts"
+import * as RawAnswer from "./http/RawAnswer.ts"
+import * as Reply from "./http/Reply.ts"
+import * as RouteTable from "./http/RouteTable.ts"
+import { type BaseHeaders, send } from "./http/Send.ts"
+import * as HotSeckill from "./seckill/HotSeckill.ts"
+import { ServerClock } from "./seckill/ServerClock.ts"
+
+/** The port can't be had. Happens at start only. */
+export class EdgeBindFailed extends Data.TaggedError("EdgeBindFailed")<{
+  readonly host: string
+  readonly port: number
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `${this.host}:${this.port} can't be listened on: ${this.reason}`
+  }
+}
+
+/** Where it listens: the port that was got, where 0 was asked for. */
+export class EdgeServer extends Context.Tag("@floodgate/edge/EdgeServer")<
+  EdgeServer,
+  { readonly port: number }
+>() {}
+
+/** How long requests in hand get to finish when the server closes (ms). */
+export const CLOSE_GRACE_MS = 5_000
+
+const serverOptions: Http.ServerOptions = {
+  headersTimeout: 5_000,
+  // With the interval at which it is looked at, a request is in, or over, within 10 s.
+  requestTimeout: 9_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 30_000,
+  maxHeaderSize: 16 * 1024,
+  noDelay: true,
+  // Node's own answer to a request without a Host has no envelope; nothing here depends on the name.
+  requireHostHeader: false,
+}
+
+const MAX_CONNECTIONS = 50_000
+
+const notFound = new NotFound({})
+const malformedPath = InvalidInput.at("", "has a path that is not well formed")
+const HAS_BODY = new Set(["POST", "PUT", "PATCH", "DELETE"])
+
+/** The target's path and query, also of the absolute form that proxies send. */
+const originForm = (url: string): string => {
+  if (url.startsWith("/") || url === "*" || !URL.canParse(url)) return url
+  const { pathname, search } = new URL(url)
+  return pathname + search
+}
+
+type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
+
+const makeListener = Effect.gen(function* () {
+  const { corsOrigins, sampleShare } = yield* EdgeConfig
+  const readiness = yield* Readiness
+  const serverClock = yield* ServerClock
+  const hot = yield* HotSeckill.make
+  // Spans are the boundary's to make: the platform's would be one for every request.
+  const rest: Handler = yield* HttpMiddleware.withTracerDisabledWhenEffect(
+    Effect.flatMap(HttpApiBuilder.httpApp, (app) => NodeHttpServer.makeHandler(app)),
+    () => true,
+  )
+  const cors = Cors.make(corsOrigins)
+  const table = RouteTable.make()
+
+  return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
+    const exchange = Exchange.begin(request, sampleShare)
+    const base: BaseHeaders = {
+      "x-trace-id": exchange.traceId,
+      "x-content-type-options": "nosniff",
+      ...cors.answer(request),
+      // So that clients with open connections find another edge.
+      ...(readiness.isDraining() ? { connection: "close" } : undefined),
+    }
+    const refuse = (error: FloodgateError): void =>
+      send(request, response, base, serverClock.nowMs(), Reply.failure(error, exchange.language))
+
+    const url = originForm(request.url ?? "/")
+    const query = url.indexOf("?")
+    const path = query < 0 ? url : url.slice(0, query)
+
+    const toRest = (route: RouteTable.Route): void => {
+      exchange.route = route.path
+      request.url = url
+      for (const name in base) response.setHeader(name, base[name]!)
+      if (!HAS_BODY.has(route.method)) rest(request, response)
+      else {
+        BodyGate.read(request, route.rawBody, (gated) => {
+          if (gated._tag === "Refused") refuse(gated.error)
+          else if (gated._tag === "Body") {
+            exchange.body = gated.value
+            rest(request, response)
+          }
+        })
+      }
+    }
+
+    if (request.method === "POST" && path === HotSeckill.PATH) {
+      hot(request, response, exchange, base)
+    } else if (request.method === "OPTIONS") {
+      response.writeHead(204, { ...base, ...cors.preflight(request), "x-server-time": serverClock.nowMs() })
+      response.end()
+    } else {
+      const match = table.match(request.method ?? "GET", path)
+      if (match._tag === "Found") toRest(match.route)
+      else if (match._tag === "WrongMethod") refuse(new MethodNotAllowed({ allow: match.allow }))
+      else refuse(match._tag === "Malformed" ? malformedPath : notFound)
+    }
+  }
+})
+
+const onClientError =
+  (nowMs: () => number) =>
+  (error: NodeJS.ErrnoException, socket: Duplex): void => {
+    // An answer has begun, or there is nobody to hear one.
+    const begun = (socket as Socket & { _httpMessage?: Http.ServerResponse })._httpMessage?.headersSent
+    if (error.code === "ECONNRESET" || !socket.writable || begun === true) {
+      socket.destroy()
+      return
+    }
+    socket.end(RawAnswer.toClientError(error.code, Exchange.newTraceId(), nowMs()))
+  }
+
+const listen = (server: Http.Server, host: string, port: number): Effect.Effect<number, EdgeBindFailed> =>
+  Effect.async((resume) => {
+    const onError = (error: Error) =>
+      resume(Effect.fail(new EdgeBindFailed({ host, port, reason: error.message })))
+    server.once("error", onError)
+    server.listen({ host, port, backlog: 4_096 }, () => {
+      server.off("error", onError)
+      resume(Effect.succeed((server.address() as AddressInfo).port))
+    })
+  })
+
+/** No new connections; idle ones end at once, those at work after their answer, all of them after the grace. */
+const close = (server: Http.Server): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const idle = setInterval(() => server.closeIdleConnections(), 50)
+    const last = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
+    server.close(() => {
+      clearInterval(idle)
+      clearTimeout(last)
+      resume(Effect.void)
+    })
+  })
+
+export const make = Effect.gen(function* () {
+  const { host, port } = yield* EdgeConfig
+  const serverClock = yield* ServerClock
+  const listener = yield* makeListener
+  const server = Http.createServer(serverOptions, listener)
+  server.maxConnections = MAX_CONNECTIONS
+  server.on("clientError", onClientError(serverClock.nowMs))
+  server.on("connect", (_request, socket) => {
+    socket.end(RawAnswer.toConnect(Exchange.newTraceId(), serverClock.nowMs()))
+  })
+  // An expectation other than 100-continue may be ignored; Node's own 417 has no envelope.
+  server.on("checkExpectation", listener)
+  server.on("checkContinue", (request: Http.IncomingMessage, response: Http.ServerResponse) => {
+    const declared = Number(request.headers["content-length"] ?? 0)
+    if (declared <= BodyGate.MAX_BODY_BYTES) response.writeContinue()
+    listener(request, response)
+  })
+  const got = yield* Effect.acquireRelease(listen(server, host, port), () => close(server))
+  yield* Effect.logInfo(`listening on ${host}:${got}`)
+  return EdgeServer.of({ port: got })
+})
+
+export const layer = Layer.scoped(EdgeServer, make).pipe(
+  Layer.provide([HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer]),
+)

@@ -1,0 +1,48 @@
+/** The edge, composed. */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { RestApi } from "@floodgate/contracts/http/Api"
+import * as Credential from "@floodgate/runtime/grpc/Credential"
+import * as Peers from "@floodgate/runtime/grpc/Peers"
+import * as Layer from "effect/Layer"
+import * as Guards from "./auth/Guards.ts"
+import * as TokenVerifier from "./auth/TokenVerifier.ts"
+import { EdgeConfig } from "./EdgeConfig.ts"
+import * as EdgeServer from "./EdgeServer.ts"
+import * as AuthHandlers from "./handlers/AuthHandlers.ts"
+import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
+import * as HealthHandlers from "./handlers/HealthHandlers.ts"
+import * as OrderHandlers from "./handlers/OrderHandlers.ts"
+import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
+import * as ProductHandlers from "./handlers/ProductHandlers.ts"
+import * as WalletHandlers from "./handlers/WalletHandlers.ts"
+import * as Boundary from "./http/Boundary.ts"
+import * as ProductCache from "./products/ProductCache.ts"
+import * as Coalescer from "./seckill/Coalescer.ts"
+import * as ServerClock from "./seckill/ServerClock.ts"
+
+const handlers = Layer.mergeAll(
+  AuthHandlers.layer,
+  ProductHandlers.layer,
+  OrderHandlers.layer,
+  PaymentHandlers.layer,
+  WalletHandlers.layer,
+  HealthHandlers.layer,
+  DocumentHandlers.layer,
+).pipe(Layer.provide(Guards.layer))
+
+const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
+
+/** The edge over whatever clients and settings it is given. */
+export const server = EdgeServer.layer.pipe(
+  Layer.provide([api, Boundary.layer]),
+  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer]),
+  Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
+)
+
+const peers = Layer.mergeAll(Peers.identity, Peers.inventory, Peers.ordering, Peers.payment).pipe(
+  Layer.provide(Credential.layer("edge")),
+)
+
+/** The edge as a process: configuration, credential, and the four services by gRPC. */
+export const layer = server.pipe(Layer.provide([EdgeConfig.layer, peers]))

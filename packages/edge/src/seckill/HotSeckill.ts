@@ -1,0 +1,127 @@
+/**
+ * The listener of `POST /seckill`: on the bare Node request, without a fiber or a schema of its own, because here a
+ * microsecond is a buyer. Held to the endpoint's contract by tests; declared in `SeckillApi` like any other route.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import {
+  type FloodgateError,
+  Internal,
+  InvalidInput,
+  Unauthenticated,
+} from "@floodgate/contracts/errors/Errors"
+import type { User } from "@floodgate/contracts/http/Auth"
+import { HEADER, isIdempotencyKey } from "@floodgate/contracts/http/IdempotencyKey"
+import type { SeckillPayload } from "@floodgate/contracts/http/Seckill"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import { TokenVerifier } from "../auth/TokenVerifier.ts"
+import * as BodyGate from "../http/BodyGate.ts"
+import type { Exchange } from "../http/Exchange.ts"
+import * as Reply from "../http/Reply.ts"
+import * as RequestSpan from "../http/RequestSpan.ts"
+import { type BaseHeaders, send } from "../http/Send.ts"
+import { Coalescer } from "./Coalescer.ts"
+import * as RequestId from "./RequestId.ts"
+import * as ReserveAnswer from "./ReserveAnswer.ts"
+import * as SeckillRequest from "./SeckillRequest.ts"
+import { ServerClock } from "./ServerClock.ts"
+
+export const PATH = "/seckill"
+
+export type HotListener = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  exchange: Exchange,
+  base: BaseHeaders,
+) => void
+
+/** For the span of a request whose client left; nobody is answered with it. */
+const CLIENT_LEFT = 499
+
+const internal = new Internal({})
+const unauthenticated = new Unauthenticated({})
+const badKey = InvalidInput.at(HEADER, "must be 1 to 255 printable ASCII characters")
+
+export const make = Effect.gen(function* () {
+  const verifier = yield* TokenVerifier
+  const coalescer = yield* Coalescer
+  const serverClock = yield* ServerClock
+  const spans = yield* RequestSpan.make
+  const run = yield* FiberSet.makeRuntime<never>()
+
+  const listener: HotListener = (request, response, exchange, base) => {
+    const span = spans.begin(request, exchange, PATH)
+
+    const reply = (answer: Reply.Reply): void => {
+      send(request, response, base, serverClock.nowMs(), answer)
+      span?.end(answer.status)
+    }
+    const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
+
+    const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
+      span?.span.attribute("user_id", user.userId)
+      span?.span.attribute("product_id", payload.product_id)
+      coalescer.submit(payload.product_id, {
+        userId: user.userId,
+        quantity: payload.quantity,
+        requestId:
+          key === undefined ? RequestId.random() : RequestId.ofKey(user.userId, payload.product_id, key),
+        traceparent: span?.traceparent,
+        answer: (outcome) =>
+          attempt(() => {
+            if (!ReserveAnswer.isKnown(outcome.code)) {
+              run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
+            }
+            reply(ReserveAnswer.encode(outcome, exchange.language))
+          }),
+      })
+    }
+
+    const admit = (user: User, body: unknown): void => {
+      const payload = SeckillRequest.read(body)
+      const key = request.headers[HEADER] as string | undefined
+      if (payload === undefined) refuse(SeckillRequest.explain(body))
+      else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
+      else reserve(user, payload, key)
+    }
+
+    // A key that identity has just begun to sign with, perhaps.
+    const verifyThenAdmit = (body: unknown): void => {
+      run(
+        Effect.match(verifier.verify(request.headers.authorization), {
+          onFailure: refuse,
+          onSuccess: (user) => attempt(() => admit(user, body)),
+        }),
+      )
+    }
+
+    // No fiber catches what is thrown here, and one bad request must not end the process.
+    const attempt = (work: () => void): void => {
+      try {
+        work()
+      } catch (defect) {
+        run(
+          Effect.annotateLogs(Effect.logError("A reservation ended in a defect", Cause.die(defect)), {
+            trace_id: exchange.traceId,
+          }),
+        )
+        refuse(internal)
+      }
+    }
+
+    BodyGate.read(request, false, (gated) =>
+      attempt(() => {
+        if (gated._tag === "Gone") span?.end(CLIENT_LEFT)
+        else if (gated._tag === "Refused") refuse(gated.error)
+        else {
+          const user = verifier.verifySync(request.headers.authorization)
+          if (user === undefined) refuse(unauthenticated)
+          else if (user === "unknown_key") verifyThenAdmit(gated.value)
+          else admit(user, gated.value)
+        }
+      }),
+    )
+  }
+  return listener
+})

@@ -1,0 +1,190 @@
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Redacted from "effect/Redacted"
+import * as JsonLogger from "./JsonLogger.ts"
+import * as LogSink from "./LogSink.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c"
+const SPAN = "b7ad6b7169203331"
+
+/** The records that an effect logs. */
+const logged = (self: Effect.Effect<unknown>) =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    yield* Effect.provide(
+      self,
+      Logger.replace(
+        Logger.defaultLogger,
+        Logger.make((options) => {
+          lines.push(JsonLogger.line("ordering", options))
+        }),
+      ),
+    )
+    for (const one of lines) assert.notInclude(one, "\n")
+    return lines.map((one) => JSON.parse(one) as Record<string, unknown>)
+  })
+
+describe("a log line", () => {
+  it.effect("has time, level, service, message, trace and annotations", () =>
+    Effect.gen(function* () {
+      const records = yield* logged(
+        Effect.logWarning("order", "created").pipe(
+          Effect.annotateLogs({ user_id: 7, order_num: "0abc" }),
+          TraceContext.withParent(`00-${TRACE}-${SPAN}-01`),
+        ),
+      )
+      assert.deepStrictEqual(records, [
+        {
+          time: "1970-01-01T00:00:00.000Z",
+          level: "warn",
+          service: "ordering",
+          msg: "order created",
+          trace_id: TRACE,
+          span_id: SPAN,
+          user_id: 7,
+          order_num: "0abc",
+        },
+      ])
+    }),
+  )
+
+  it.effect("has no trace where there is none, not even that of a disabled tracer", () =>
+    Effect.gen(function* () {
+      const [record] = yield* logged(
+        Effect.logInfo("x").pipe(Effect.withSpan("span"), Effect.withTracerEnabled(false)),
+      )
+      assert.notProperty(record, "trace_id")
+    }),
+  )
+
+  it.effect("keeps a cause's stack in one field", () =>
+    Effect.gen(function* () {
+      const [record] = yield* logged(
+        Effect.die(new Error("boom\nsecond line")).pipe(
+          Effect.withSpan("inner"),
+          Effect.catchAllCause((cause) => Effect.logError("failed", cause)),
+        ),
+      )
+      assert.strictEqual(record?.["msg"], "failed")
+      assert.match(String(record?.["error"]), /boom\nsecond line\n\s+at /)
+    }),
+  )
+
+  it.effect("never shows a secret, however deep", () =>
+    Effect.gen(function* () {
+      const secret = Redacted.make("hush-hush")
+      const records = yield* logged(
+        Effect.logInfo("with", secret, { nested: [secret] }).pipe(
+          Effect.annotateLogs({ secret, deep: { map: new Map([["k", secret]]) } }),
+        ),
+      )
+      assert.notInclude(JSON.stringify(records), "hush-hush")
+      assert.strictEqual(records[0]?.["secret"], "<redacted>")
+    }),
+  )
+
+  it.effect("takes whatever it is given, and stays within bounds", () =>
+    Effect.gen(function* () {
+      const cyclic: Record<string, unknown> = { big: 12n, symbol: Symbol("s"), nan: Number.NaN }
+      cyclic["self"] = cyclic
+      const hostile = {
+        get trap() {
+          throw new Error("trap")
+        },
+      }
+      const [record] = yield* logged(
+        Effect.logInfo("x".repeat(100_000)).pipe(
+          Effect.annotateLogs({
+            cyclic,
+            hostile,
+            bytes: new Uint8Array(9),
+            error: new TypeError("no"),
+            list: Array.from({ length: 5_000 }, (_, n) => n),
+          }),
+        ),
+      )
+      assert.isBelow(JSON.stringify(record).length, 20_000)
+      assert.strictEqual(record?.["hostile"], "[unreadable]")
+      assert.strictEqual(record?.["bytes"], "[9 bytes]")
+      assert.strictEqual(record?.["error_"], "TypeError: no", "a cause's field isn't an annotation's to take")
+      assert.deepInclude(record?.["cyclic"], { big: "12", nan: "NaN" })
+    }),
+  )
+})
+
+describe("the logger's layer", () => {
+  it.scopedLive("appends to the file, from the least level up, and is written when it closes", () =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-log-"))),
+        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true })),
+      )
+      const file = Path.join(folder, "a.log")
+      Fs.writeFileSync(file, "before\n")
+      const quiet = { service: "edge", minimumLevel: LogLevel.Warning, pretty: true, file }
+      yield* Effect.provide(
+        Effect.zipRight(Effect.logInfo("no"), Effect.logError("yes")),
+        JsonLogger.layer(quiet),
+      )
+      const [first, second, ...rest] = Fs.readFileSync(file, "utf8").split("\n")
+      assert.strictEqual(first, "before")
+      assert.include(JSON.parse(second ?? ""), { level: "error", service: "edge", msg: "yes" })
+      assert.deepStrictEqual(rest, [""])
+    }),
+  )
+})
+
+describe("LogSink", () => {
+  it("loses lines while its target fails, says how many, and goes on", () => {
+    const chunks: Array<string> = []
+    let works = false
+    const sink = LogSink.make(
+      (chunk) => {
+        if (works) chunks.push(chunk)
+        return works
+      },
+      (count) => `lost ${count}`,
+    )
+    sink.write("a")
+    sink.write("b")
+    sink.flush()
+    sink.write("c")
+    sink.flush()
+    works = true
+    sink.write("d")
+    sink.flush()
+    sink.flush()
+    assert.deepStrictEqual(chunks, ["lost 3\nd\n"])
+  })
+
+  it("holds no more than its bound", () => {
+    let written = 0
+    const sink = LogSink.make(
+      (chunk) => {
+        written = chunk.length
+        return true
+      },
+      () => "",
+    )
+    for (let n = 0; n < 6_000; n++) sink.write("x".repeat(1_024))
+    sink.flush()
+    assert.isAtMost(written, LogSink.MAX_HELD_CHARS + 6_000)
+  })
+
+  it("a file that can't be opened costs lines, and is tried again", () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-log-"))
+    const { target, close } = LogSink.file(Path.join(folder, "later", "a.log"))
+    assert.isFalse(target("a\n"))
+    Fs.mkdirSync(Path.join(folder, "later"))
+    assert.isTrue(target("b\n"))
+    close()
+    assert.strictEqual(Fs.readFileSync(Path.join(folder, "later", "a.log"), "utf8"), "b\n")
+    Fs.rmSync(folder, { recursive: true })
+  })
+})

@@ -1,0 +1,174 @@
+#!/usr/bin/env node
+// The launcher: bundles the command line and the services with one esbuild call when their sources have changed, then
+// runs the command line in this process. Plain JavaScript, because it runs before anything is built.
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
+const buildRoot = path.join(root, ".build")
+const stampFile = path.join(buildRoot, "stamp.json")
+
+const cli = { cli: "packages/stack/src/cli.ts" }
+const serviceEntries = {
+  edge: "packages/edge/src/main.ts",
+  identity: "packages/identity/src/main.ts",
+  inventory: "packages/inventory/src/main.ts",
+  ordering: "packages/ordering/src/main.ts",
+  payment: "packages/payment/src/main.ts",
+  sandbox: "packages/payment/src/sandbox/main.ts",
+}
+
+/** Builds that are kept beside the newest: a stack that runs may still load a part of its own. */
+const keptBuilds = 4
+
+const exists = (entries) =>
+  Object.fromEntries(Object.entries(entries).filter(([, file]) => fs.existsSync(path.join(root, file))))
+
+const fingerprint = (file) => {
+  try {
+    const { mtimeMs, size } = fs.statSync(path.join(root, file))
+    return `${mtimeMs} ${size}`
+  } catch {
+    return "absent"
+  }
+}
+
+/** The last build, when no file that went into it has changed since and no entry has come or gone. */
+const current = (entries) => {
+  try {
+    const stamp = JSON.parse(fs.readFileSync(stampFile, "utf8"))
+    const same =
+      JSON.stringify(stamp.entries) === JSON.stringify(entries) &&
+      Object.entries(stamp.inputs).every(([file, print]) => fingerprint(file) === print) &&
+      fs.existsSync(path.join(buildRoot, stamp.build, "cli.js"))
+    return same ? stamp.build : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const bundle = async (esbuild, entries) => {
+  const result = await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: entries,
+    outdir: buildRoot,
+    write: false,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    conditions: ["@floodgate/source"],
+    // thriftrw (in exporter-jaeger) reads files beside itself, argon2 is a native module.
+    external: ["@opentelemetry/exporter-jaeger", "@node-rs/argon2"],
+    sourcemap: "linked",
+    sourcesContent: false,
+    keepNames: true,
+    metafile: true,
+    logLevel: "silent",
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+  })
+  const hash = createHash("sha256")
+  for (const { path: file, contents } of result.outputFiles) hash.update(path.basename(file)).update(contents)
+  const build = hash.digest("hex").slice(0, 16)
+  const folder = path.join(buildRoot, build)
+  if (!fs.existsSync(folder)) {
+    // Complete or not there at all, whoever else builds at this moment.
+    const writing = path.join(buildRoot, `writing-${build}-${process.pid}`)
+    fs.mkdirSync(writing, { recursive: true })
+    for (const { path: file, contents } of result.outputFiles) {
+      fs.writeFileSync(path.join(writing, path.basename(file)), contents)
+    }
+    try {
+      fs.renameSync(writing, folder)
+    } catch (cause) {
+      fs.rmSync(writing, { recursive: true, force: true })
+      if (!fs.existsSync(folder)) throw cause
+    }
+  }
+  return { build, inputs: Object.keys(result.metafile.inputs) }
+}
+
+const isAlive = (pid) => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return cause.code === "EPERM"
+  }
+}
+
+const usersOf = (folder) => path.join(folder, "users")
+
+/** Removes old builds that no living process has marked as its own. */
+const prune = (newest) => {
+  const folders = fs
+    .readdirSync(buildRoot, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== newest && /^[0-9a-f]{16}$/.test(entry.name))
+    .map((entry) => path.join(buildRoot, entry.name))
+    .sort((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)
+  for (const folder of folders.slice(keptBuilds)) {
+    const users = fs.existsSync(usersOf(folder)) ? fs.readdirSync(usersOf(folder)) : []
+    if (!users.some((pid) => isAlive(Number(pid)))) fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const messages = (cause) =>
+  Array.isArray(cause?.errors) && cause.errors.length > 0
+    ? cause.errors
+        .slice(0, 10)
+        .map(({ text, location }) => `  ${location ? `${location.file}:${location.line}: ` : ""}${text}`)
+        .join("\n")
+    : `  ${cause?.message ?? cause}`
+
+const prepare = async () => {
+  const services = exists(serviceEntries)
+  const entries = { ...cli, ...services }
+  const known = current(entries)
+  if (known !== undefined) return { folder: path.join(buildRoot, known) }
+  const esbuild = await import("esbuild")
+  fs.mkdirSync(buildRoot, { recursive: true })
+  try {
+    const { build, inputs } = await bundle(esbuild, entries)
+    const stamp = {
+      build,
+      entries,
+      inputs: Object.fromEntries(inputs.map((file) => [file, fingerprint(file)])),
+    }
+    const writing = `${stampFile}.${process.pid}`
+    fs.writeFileSync(writing, JSON.stringify(stamp))
+    fs.renameSync(writing, stampFile)
+    prune(build)
+    return { folder: path.join(buildRoot, build) }
+  } catch (cause) {
+    // A stack that runs must be stoppable while a service's source is broken: the command line alone, then.
+    const { build } = await bundle(esbuild, cli).catch((ours) => {
+      throw new Error(`The command line can't be bundled:\n${messages(ours)}`)
+    })
+    return {
+      folder: path.join(buildRoot, build),
+      problem: `The services can't be bundled:\n${messages(cause)}`,
+    }
+  } finally {
+    await esbuild.stop()
+  }
+}
+
+process.setSourceMapsEnabled(true)
+let build
+try {
+  build = await prepare()
+} catch (cause) {
+  process.stderr.write(`${cause.message}\n`)
+  process.exit(1)
+}
+const mark = path.join(usersOf(build.folder), String(process.pid))
+fs.mkdirSync(path.dirname(mark), { recursive: true })
+fs.writeFileSync(mark, "")
+process.once("exit", () => fs.rmSync(mark, { force: true }))
+const { main } = await import(pathToFileURL(path.join(build.folder, "cli.js")).href)
+process.exit(await main({ root, build, argv: process.argv.slice(2) }))

@@ -1,0 +1,42 @@
+/**
+ * What the stack provides by itself in dev and therefore must be told in stage and prod. Checked before anything is
+ * started, so that one message lists every missing key of every service.
+ */
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Provider from "@floodgate/runtime/config/Provider"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { Environment } from "./Engines.ts"
+import { runEffect } from "./RunEffect.ts"
+import { facts, type Service } from "./Services.ts"
+import { StackError } from "./StackError.ts"
+
+const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unknown>> => {
+  const keys: Array<Config.Config<unknown>> = [
+    AppConfig.portBase,
+    AppConfig.redactedUrl("REDIS_URL"),
+    Config.orElse(Config.nonEmptyString("KAFKA_BROKERS"), () => AppConfig.redactedUrl("REDIS_BUS_URL")),
+    AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AppConfig.secret("ORDER_NUM_KEY"),
+  ]
+  if (chosen.has("identity"))
+    keys.push(AppConfig.secretJsonFile("JWT_KEYS_FILE"), AppConfig.secret("REFRESH_TOKEN_KEY"))
+  if (chosen.has("payment")) keys.push(Config.nonEmptyString("PUBLIC_URL"))
+  for (const service of chosen) {
+    const { database } = facts[service]
+    if (database !== undefined) keys.push(AppConfig.redactedUrl(`MYSQL_URL_${database.toUpperCase()}`))
+  }
+  return keys
+}
+
+/** Fails with a StackError that names every key that is missing or not fit for this environment. */
+export const check = async (env: Environment, chosen: ReadonlySet<Service>): Promise<void> => {
+  const results = await runEffect(
+    Effect.forEach(required(chosen), (config) => Effect.either(AppConfig.load(config))).pipe(
+      Effect.withConfigProvider(Provider.make(env)),
+    ),
+  )
+  const failures = results.flatMap((result) => (Either.isLeft(result) ? [result.left] : []))
+  if (failures.length > 0) throw new StackError(AppConfig.ConfigInvalid.merge(failures).message)
+}
