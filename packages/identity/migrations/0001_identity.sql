@@ -21,19 +21,26 @@ CREATE TABLE role_binding (
   PRIMARY KEY (user_id, role)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- One row a refresh token ever handed out, until it expires: a spent one that comes back betrays its theft.
+-- One row a login: all refresh tokens that descend from it end together. Every use of one of them locks this row.
+CREATE TABLE refresh_family (
+  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  user_id BIGINT UNSIGNED NOT NULL,
+  created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+  -- When the newest of its tokens does.
+  expires_at DATETIME(3) NOT NULL,
+  revoked_at DATETIME(3) NULL,
+  KEY refresh_family_user (user_id),
+  KEY refresh_family_expiry (expires_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- One row a token ever handed out, until it expires: a spent one that comes back betrays its theft.
 CREATE TABLE refresh_token (
   token_hash BINARY(32) NOT NULL PRIMARY KEY,
-  -- All tokens that descend from one login.
-  family BINARY(16) NOT NULL,
-  user_id BIGINT UNSIGNED NOT NULL,
+  family_id BIGINT UNSIGNED NOT NULL,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   expires_at DATETIME(3) NOT NULL,
   used_at DATETIME(3) NULL,
   successor_hash BINARY(32) NULL,
-  revoked_at DATETIME(3) NULL,
-  KEY refresh_token_family (family),
-  KEY refresh_token_user (user_id),
   KEY refresh_token_expiry (expires_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 

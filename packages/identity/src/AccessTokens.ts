@@ -63,7 +63,9 @@ export const keys: Config.Config<ReadonlyArray<StoredKey>> = AppConfig.secretJso
         ),
       onSome: (file) =>
         Either.right(
-          [...file.keys].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at)) as ReadonlyArray<StoredKey>,
+          [...file.keys].sort(
+            (a, b) => Date.parse(b.created_at) - Date.parse(a.created_at),
+          ) as ReadonlyArray<StoredKey>,
         ),
     }),
   ),
@@ -97,7 +99,8 @@ const make = Effect.gen(function* () {
     Effect.map(
       Effect.tryPromise({
         try: () => importJWK({ ...private_jwk }, "RS256"),
-        catch: () => new AppConfig.ConfigInvalid({ issues: [`${KEY}: key ${kid} isn't a usable private key`] }),
+        catch: () =>
+          new AppConfig.ConfigInvalid({ issues: [`${KEY}: key ${kid} isn't a usable private key`] }),
       }),
       (key) => ({ kid, key, signsFromMs: Date.parse(created_at) + PUBLISH_AHEAD_MS }),
     ),
@@ -112,7 +115,8 @@ const make = Effect.gen(function* () {
       const nowMs = yield* Clock.currentTimeMillis
       const nowS = Math.floor(nowMs / 1000)
       // The newest that everybody knows; where all are new, as in a fresh installation, nobody knows an older one.
-      const { kid, key } = signers.find(({ signsFromMs }) => signsFromMs <= nowMs) ?? signers[signers.length - 1]!
+      const { kid, key } =
+        signers.find(({ signsFromMs }) => signsFromMs <= nowMs) ?? signers[signers.length - 1]!
       return yield* Effect.promise(() =>
         new SignJWT({ username, roles })
           .setProtectedHeader({ alg: "RS256", kid, typ: "at+jwt" })

@@ -110,9 +110,9 @@ const fail = <A, E>(exit: Exit.Exit<A, E>) =>
     ? (exit.cause.error as { _tag: string; state?: string })
     : undefined
 
-layer(live, { timeout: "120 seconds" })("payments", (it) => {
+layer(live, { timeout: "120 seconds", excludeTestServices: true })("payments", (it) => {
   describe("paying", () => {
-    it.live("a hundred pays at once, each with its own key and channel, move money once", () =>
+    it.effect("a hundred pays at once, each with its own key and channel, move money once", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         balance.mode = "captures"
@@ -135,7 +135,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("the same key gets the same answer, another body is refused", () =>
+    it.effect("the same key gets the same answer, another body is refused", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         provider.mode = "waits"
@@ -150,7 +150,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("another channel closes the open one first, so that at most one intent is open", () =>
+    it.effect("another channel closes the open one first, so that at most one intent is open", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         provider.mode = "waits"
@@ -164,7 +164,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("a decline is told as such, and the order stays payable", () =>
+    it.effect("a decline is told as such, and the order stays payable", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         balance.mode = "declines"
@@ -176,7 +176,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("a silent channel is not a decline: the payment is processing, and asked again", () =>
+    it.effect("a silent channel is not a decline: the payment is processing, and asked again", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         const store = yield* PaymentStore
@@ -192,7 +192,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("an order that is paid, or that nobody knows the channel of, is not paid again", () =>
+    it.effect("an order that is paid, or that nobody knows the channel of, is not paid again", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         const paid = yield* payments.pay(request(`paid${order().slice(4)}`)).pipe(Effect.exit)
@@ -204,7 +204,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
   })
 
   describe("closing", () => {
-    it.live("pay races close: captured or closed, never both, and no payment after a close", () =>
+    it.effect("pay races close: captured or closed, never both, and no payment after a close", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         balance.mode = "captures"
@@ -224,7 +224,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("a silent provider leaves the close pending, and asked again it is closed", () =>
+    it.effect("a silent provider leaves the close pending, and asked again it is closed", () =>
       Effect.gen(function* () {
         const payments = yield* Payments
         provider.mode = "waits"
@@ -257,7 +257,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       return (yield* (yield* Payments).pay(request(order(), "sandbox"))).intent
     })
 
-    it.live(
+    it.effect(
       "the same event is stored once, and another amount, currency or order is refused each time",
       () =>
         Effect.gen(function* () {
@@ -274,7 +274,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
         }),
     )
 
-    it.live("a failure after a success changes nothing; a success after a close is money", () =>
+    it.effect("a failure after a success changes nothing; a success after a close is money", () =>
       Effect.gen(function* () {
         const store = yield* PaymentStore
         const payments = yield* Payments
@@ -290,7 +290,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("an event of a payment that nobody knows yet waits for it", () =>
+    it.effect("an event of a payment that nobody knows yet waits for it", () =>
       Effect.gen(function* () {
         const store = yield* PaymentStore
         const intent = yield* waiting
@@ -300,7 +300,7 @@ layer(live, { timeout: "120 seconds" })("payments", (it) => {
       }),
     )
 
-    it.live("money that ordering refuses is owed back once per capture, whatever is told again", () =>
+    it.effect("money that ordering refuses is owed back once per capture, whatever is told again", () =>
       Effect.gen(function* () {
         const store = yield* PaymentStore
         const payments = yield* Payments
