@@ -2,4 +2,15 @@ import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
 
-Main.run({ service: "payment", layer, opsPort: AppConfig.port("paymentOps") })
+Main.run({
+  service: "payment",
+  layer,
+  opsPort: AppConfig.port("paymentOps"),
+  requires: [
+    AppConfig.port("payment"),
+    AppConfig.redactedUrl("MYSQL_URL_PAYMENT"),
+    AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AppConfig.peer("identity"),
+    AppConfig.peer("ordering"),
+  ],
+})

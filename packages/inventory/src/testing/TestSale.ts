@@ -1,6 +1,7 @@
 /** A sale in a test: shards that are open, products on sale, buyers. For tests only. */
 import { assert } from "@effect/vitest"
 import * as Shards from "@floodgate/runtime/redis/Shards"
+import * as Cause from "effect/Cause"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -86,3 +87,17 @@ export const reserve = (product_id: number, wishes: ReadonlyArray<Wish>) =>
       traceparents: wishes.flatMap((w) => (w.traceparent === undefined ? [] : [w.traceparent])),
     }),
   )
+
+/** Asks every 20 ms until the answer is as wanted; a defect after 20 s. For live clocks. */
+export const eventually = <A, E, R>(
+  ask: Effect.Effect<A, E, R>,
+  wanted: (answer: A) => boolean,
+): Effect.Effect<A, E, R> => {
+  const again: Effect.Effect<A, E, R> = Effect.flatMap(ask, (answer) =>
+    wanted(answer) ? Effect.succeed(answer) : Effect.zipRight(Effect.sleep("20 millis"), again),
+  )
+  return Effect.timeoutFailCause(again, {
+    duration: "20 seconds",
+    onTimeout: () => Cause.die("it never came"),
+  })
+}

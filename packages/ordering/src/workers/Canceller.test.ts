@@ -256,7 +256,9 @@ describe("cancelling", () => {
             latch.unsafeOpen()
             return i % 3 === 0 ? CloseOutcome.CAPTURED : CloseOutcome.CLOSED
           })
-          const pay = latch.whenOpen(retryConflicts(payments.apply(event)))
+          const pay = latch.whenOpen(
+            Effect.delay(retryConflicts(payments.apply(event)), i % 2 === 0 ? 0 : (i % 9) / 2),
+          )
           const cancel = Effect.either(canceller.cancel(wish(orderNum)))
           yield* Effect.all([cancel, pay, cancel, pay], { concurrency: "unbounded", discard: true })
           const row = (yield* (yield* OrderStore).find(orderNum))!

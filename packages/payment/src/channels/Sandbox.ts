@@ -23,15 +23,7 @@ export const NAME = "sandbox"
 export const SIGNATURE_HEADER = "x-floodgate-signature"
 
 /** Comma-separated, newest first: the first signs, any verifies. */
-export const secretsConfig = AppConfig.secret("PAYMENT_CALLBACK_SECRETS_SANDBOX").pipe(
-  Config.map((text) =>
-    Redacted.value(text)
-      .split(",")
-      .map((s) => s.trim())
-      .filter((s) => s !== "")
-      .map((s) => Redacted.make(s)),
-  ),
-)
+export const secretsConfig = AppConfig.secretList("PAYMENT_CALLBACK_SECRETS_SANDBOX")
 
 /** A payment as the provider's API answers it. */
 const ProviderPayment = Schema.Struct({
@@ -76,15 +68,11 @@ const stateOf = (payment: typeof ProviderPayment.Type): ChannelState => {
   }
 }
 
-/** Where the provider's API is; in dev, on this machine. */
-export const sandboxUrl = Config.string("SANDBOX_URL").pipe(
-  Config.orElse(() => AppConfig.port("sandbox").pipe(Config.map((port) => `http://127.0.0.1:${port}`))),
-)
+/** Where the provider's API is. */
+export const sandboxUrl = AppConfig.httpUrl("SANDBOX_URL", "sandbox")
 
-/** Where the provider's callbacks reach the edge; in dev, on this machine. */
-const publicUrl = Config.string("PUBLIC_URL").pipe(
-  Config.orElse(() => AppConfig.port("edge").pipe(Config.map((port) => `http://127.0.0.1:${port}`))),
-)
+/** Where the provider's callbacks reach the edge. */
+const publicUrl = AppConfig.httpUrl("PUBLIC_URL", "edge")
 
 export const make = Effect.gen(function* () {
   const { provider, edge, secrets } = yield* AppConfig.load(

@@ -14,13 +14,13 @@ import { Callbacks } from "./Callbacks.ts"
 import { Journal } from "./Journal.ts"
 import { app } from "./Server.ts"
 
-const config = Config.all({
+export const config = Config.all({
   port: AppConfig.port("sandbox"),
   publicUrl: sandboxUrl,
   secrets: secretsConfig,
   /** Where the provider keeps its books. */
   data: Config.string("SANDBOX_DATA").pipe(Config.withDefault(join(".floodgate", "sandbox"))),
-  host: Config.string("BIND_HOST").pipe(Config.withDefault("127.0.0.1")),
+  host: AppConfig.bindHost,
 })
 
 export const layer = Layer.unwrapEffect(

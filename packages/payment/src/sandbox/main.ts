@@ -1,5 +1,5 @@
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
-import { layer } from "./layer.ts"
+import { config, layer } from "./layer.ts"
 
-Main.run({ service: "sandbox", layer, opsPort: AppConfig.port("sandboxOps") })
+Main.run({ service: "sandbox", layer, opsPort: AppConfig.port("sandboxOps"), requires: [config] })

@@ -204,6 +204,25 @@ export const peer = (service: PeerName): Config.Config<string> =>
     }),
   )
 
+/** An http(s) base URL without a slash at its end; in dev, where it is not given, this port of this machine. */
+export const httpUrl = (key: string, local: PortName): Config.Config<string> =>
+  Config.string(key).pipe(
+    Config.mapOrFail((text) =>
+      /^https?:\/\/[^\s/]+$/.test(text)
+        ? Either.right(text)
+        : Either.left(ConfigError.InvalidData([], "must be http(s)://host[:port], without a path")),
+    ),
+    Config.orElseIf({
+      if: ConfigError.isMissingDataOnly,
+      orElse: () =>
+        Config.mapOrFail(Config.all([appEnv, Config.option(port(local))]), ([env, ownPort]) =>
+          env === "dev" && Option.isSome(ownPort)
+            ? Either.right(`http://127.0.0.1:${ownPort.value}`)
+            : noDefault,
+        ),
+    }),
+  )
+
 /** `BIND_HOST`: the address that gRPC and ops servers listen on; this machine only, unless said. */
 export const bindHost: Config.Config<string> = Config.string("BIND_HOST").pipe(
   Config.orElseIf({ if: ConfigError.isMissingDataOnly, orElse: () => Config.succeed("127.0.0.1") }),

@@ -199,13 +199,22 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
       }),
     )
 
+    const withLeaders = (topics: ReadonlyArray<string>) =>
+      admin("await topics", async (connection) => {
+        const found = await connection.fetchTopicMetadata({ topics: topics.map((topic) => prefix + topic) })
+        if (found.topics.some((topic) => topic.partitions.some(({ leader }) => leader < 0))) {
+          throw new Error("a partition has no leader yet")
+        }
+      }).pipe(Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 50 }))
+
     const ensureTopics = Effect.fn("EventBus.ensureTopics")((partitions: Readonly<Record<string, number>>) =>
       admin("create topics", async (connection) => {
         const existing = new Set(await connection.listTopics())
         const missing = Object.entries(partitions).filter(([topic]) => !existing.has(prefix + topic))
         if (missing.length === 0) return
         await connection.createTopics({
-          waitForLeaders: true,
+          // Asked for below: kafkajs fails while the broker that it asks doesn't know the new topics yet.
+          waitForLeaders: false,
           timeout: REQUEST_TIMEOUT_MS,
           topics: missing.map(([topic, numPartitions]) => ({
             topic: prefix + topic,
@@ -218,7 +227,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
             ],
           })),
         })
-      }),
+      }).pipe(Effect.zipRight(withLeaders(Object.keys(partitions)))),
     )
 
     return {
@@ -415,13 +424,16 @@ const oneLife = (
     /** Offers heartbeats while `work` runs. The result is the work's exit; the error is a heartbeat that failed. */
     const withHeartbeats = (payload: EachBatchPayload, work: Effect.Effect<void, unknown>) =>
       Effect.gen(function* () {
-        const fiber = yield* Effect.fork(work)
+        const fiber = yield* Effect.fork(Effect.exit(work))
         const heartbeats = Effect.tryPromise({
           try: () => payload.heartbeat(),
           catch: (cause) => cause,
         }).pipe(Effect.zipRight(Effect.sleep(HEARTBEAT_OFFER_MS)), Effect.forever, Effect.flip)
         const first = yield* Effect.raceFirst(
-          Effect.map(Fiber.await(fiber), (exit) => ({ exit, refused: undefined as unknown })),
+          Effect.map(Fiber.await(fiber), (exit) => ({
+            exit: Exit.flatten(exit),
+            refused: undefined as unknown,
+          })),
           Effect.map(heartbeats, (refused) => ({ exit: undefined, refused })),
         )
         if (first.exit !== undefined) return first
@@ -434,7 +446,7 @@ const oneLife = (
               Effect.timeoutTo({
                 duration: FINISH_MS,
                 onTimeout: () => undefined,
-                onSuccess: (done) => done,
+                onSuccess: Exit.flatten,
               }),
             )
         if (exit === undefined) yield* Fiber.interruptFork(fiber)
@@ -459,7 +471,16 @@ const oneLife = (
           times: 3,
           while: (cause) => (cause as { readonly retriable?: boolean }).retriable === true,
         }),
-        Effect.tap(() => Effect.sync(() => payload.resolveOffset(offset))),
+        Effect.tapError((cause) =>
+          Effect.logWarning(`a position wasn't stored, its batch comes again: ${reasonOf(cause)}`).pipe(
+            Effect.annotateLogs({
+              topic: payload.batch.topic,
+              partition: payload.batch.partition,
+              last_offset: offset,
+            }),
+          ),
+        ),
+        Effect.zipRight(Effect.sync(() => payload.resolveOffset(offset))),
       )
 
     /** The partition rests, the others go on; afterwards kafkajs fetches from the stored position again. */

@@ -1,0 +1,34 @@
+/** The one place that composes the identity service. */
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Credential from "@floodgate/runtime/grpc/Credential"
+import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Mysql from "@floodgate/runtime/mysql/Mysql"
+import * as Layer from "effect/Layer"
+import { AccessTokens } from "./AccessTokens.ts"
+import { Accounts } from "./Accounts.ts"
+import { Passwords } from "./Passwords.ts"
+import { RefreshTokens } from "./RefreshTokens.ts"
+import { rpc } from "./rpc.ts"
+import { SessionStore } from "./store/SessionStore.ts"
+import { UserStore } from "./store/UserStore.ts"
+import { WalletStore } from "./store/WalletStore.ts"
+import * as TokenSweep from "./workers/TokenSweep.ts"
+
+const stores = Layer.mergeAll(UserStore.layer, SessionStore.layer, WalletStore.layer)
+
+const secrets = Layer.mergeAll(AccessTokens.layer, RefreshTokens.layer, Passwords.layer)
+
+/** Everything but what listens; needs Mysql. */
+export const application = Accounts.layer.pipe(Layer.provideMerge(stores), Layer.provideMerge(secrets))
+
+const processes = Layer.mergeAll(
+  GrpcServer.layer({ port: AppConfig.port("identity"), services: [rpc] }),
+  TokenSweep.layer,
+)
+
+const infrastructure = Layer.mergeAll(
+  Mysql.layer({ url: AppConfig.redactedUrl("MYSQL_URL_IDENTITY") }),
+  Credential.layer("identity"),
+)
+
+export const layer = processes.pipe(Layer.provide(application), Layer.provide(infrastructure))

@@ -1,0 +1,18 @@
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Main from "@floodgate/runtime/lifecycle/Main"
+import * as AccessTokens from "./AccessTokens.ts"
+import { layer } from "./layer.ts"
+import * as RefreshTokens from "./RefreshTokens.ts"
+
+Main.run({
+  service: "identity",
+  layer,
+  opsPort: AppConfig.port("identityOps"),
+  requires: [
+    AppConfig.port("identity"),
+    AppConfig.redactedUrl("MYSQL_URL_IDENTITY"),
+    AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AccessTokens.keys,
+    RefreshTokens.key,
+  ],
+})
