@@ -144,7 +144,7 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
         const made = exits.flatMap((e) => (e._tag === "Right" ? [e.right.product.id] : []))
         assert.strictEqual(made.length, 1)
         for (const e of exits)
-          if (e._tag === "Left") assert.deepInclude(e.left, { _tag: "InFlight", id: made[0] })
+          if (e._tag === "Left") assert.deepInclude(e.left, { _tag: "InFlight", id: made[0]! })
       }),
     )
 

@@ -205,7 +205,7 @@ export const peer = (service: PeerName): Config.Config<string> =>
   )
 
 /** An http(s) base URL without a slash at its end; in dev, where it is not given, this port of this machine. */
-export const httpUrl = (key: string, local: PortName): Config.Config<string> =>
+export const httpUrl = (key: string, local: Ports.PortName): Config.Config<string> =>
   Config.string(key).pipe(
     Config.mapOrFail((text) =>
       /^https?:\/\/[^\s/]+$/.test(text)

@@ -242,13 +242,14 @@ const unary = <R>(
     const caller = callerToken === undefined ? undefined : bridge.credential.verifyCaller(callerToken)
     if (callerToken !== undefined && caller === undefined) return respond(refused)
 
+    if (!bridge.enter()) return respond(overloaded)
     let request: Message
     try {
       request = fromBinary(desc.input, call.request)
     } catch {
+      bridge.leave()
       return respond(malformed)
     }
-    if (!bridge.enter()) return respond(overloaded)
 
     const sent = call.getDeadline()
     const sentMs = typeof sent === "number" ? sent : sent.getTime()
@@ -304,10 +305,17 @@ const makeHealth = <R>(bridge: Bridge<R>, services: ReadonlySet<string>) =>
       }
     }
     const tell = (watch: ServerWritableStream<Buffer, Buffer>, next: ServingStatus): void => {
-      if (watches.get(watch) === next) return
+      if (!watches.has(watch) || watches.get(watch) === next) return
       watches.set(watch, next)
       watch.write(Health.encode(next))
     }
+
+    const tellAll = Effect.map(Health.current(readiness), (now) => {
+      for (const [watch, last] of watches) {
+        if (last !== ServingStatus.SERVICE_UNKNOWN) tell(watch, now)
+      }
+      return now
+    })
 
     const handlers = {
       check: (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>): void => {
@@ -323,25 +331,18 @@ const makeHealth = <R>(bridge: Bridge<R>, services: ReadonlySet<string>) =>
       },
       watch: (call: ServerWritableStream<Buffer, Buffer>): void => {
         if (watches.size >= maxWatches) {
-          call.destroy(Object.assign(new Error("too many watches"), { code: status.RESOURCE_EXHAUSTED }))
+          call.emit("error", { code: status.RESOURCE_EXHAUSTED, details: "too many watches" })
           return
         }
         call.on("cancelled", () => watches.delete(call))
-        // An unknown service is told as such, and may become known to a later version of this process only.
-        const known = serviceOf(call.request) !== undefined
         watches.set(call, ServingStatus.UNKNOWN)
-        tell(call, known ? ServingStatus.NOT_SERVING : ServingStatus.SERVICE_UNKNOWN)
+        // A service that isn't here may come with a later version of this process only, so its watch stays at that.
+        if (serviceOf(call.request) === undefined) tell(call, ServingStatus.SERVICE_UNKNOWN)
+        else bridge.untraced(Effect.map(tellAll, Health.encode))
       },
     }
 
-    yield* Health.current(readiness).pipe(
-      Effect.tap((now) =>
-        Effect.sync(() => {
-          for (const [watch, last] of watches) {
-            if (last !== ServingStatus.SERVICE_UNKNOWN) tell(watch, now)
-          }
-        }),
-      ),
+    yield* tellAll.pipe(
       Effect.when(() => watches.size > 0),
       Effect.repeat(Schedule.spaced(Health.watchIntervalMs)),
       Effect.forkScoped,
@@ -352,6 +353,7 @@ const makeHealth = <R>(bridge: Bridge<R>, services: ReadonlySet<string>) =>
         tell(watch, ServingStatus.NOT_SERVING)
         watch.end()
       }
+      watches.clear()
     })
     return { handlers, end }
   })

@@ -1,0 +1,48 @@
+/** The identity application on a fresh database, with keys of its own. For tests only. */
+import { generateKeyPairSync } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as TestMysql from "@floodgate/runtime/testing/TestMysql"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { application } from "../layer.ts"
+
+/** A key as `JWT_KEYS_FILE` has it. */
+export const newKey = (kid: string, createdAt: string) => ({
+  kid,
+  created_at: createdAt,
+  private_jwk: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
+})
+
+/** Installs `JWT_KEYS_FILE` with this content and `REFRESH_TOKEN_KEY`. */
+export const configLayer = (keyFile: unknown): Layer.Layer<never> =>
+  Layer.unwrapScoped(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const dir = fs.mkdtempSync(path.join(os.tmpdir(), "floodgate-identity-"))
+          const file = path.join(dir, "jwt-keys.json")
+          fs.writeFileSync(file, JSON.stringify(keyFile))
+          return { dir, file }
+        }),
+        ({ dir }) => Effect.sync(() => fs.rmSync(dir, { recursive: true, force: true })),
+      ),
+      ({ file }) =>
+        Layer.setConfigProvider(
+          ConfigProvider.fromMap(
+            new Map([
+              ["JWT_KEYS_FILE", file],
+              ["REFRESH_TOKEN_KEY", "dev-only-refresh-key-of-the-tests"],
+            ]),
+          ),
+        ),
+    ),
+  )
+
+export const layer = application.pipe(
+  Layer.provide(configLayer({ environment: "dev", keys: [newKey("first", "2026-01-01T00:00:00Z")] })),
+  Layer.provideMerge(TestMysql.layer({ migrations: ["identity"], main: "identity" })),
+  Layer.orDie,
+)

@@ -1,0 +1,322 @@
+/**
+ * Moves the shards' streams to the event bus. The stream is the list of open reservations: an entry is produced as soon
+ * as it is there, and stays until its outcome is in MySQL. What is produced twice, by two relays, after a crash, or
+ * because no outcome came, the order worker absorbs.
+ *
+ * Each shard is relayed by the process that holds its lease. Shards are found by the hints of this process's own
+ * reservations, and by looking at all of them every few seconds.
+ */
+import { randomUUID } from "node:crypto"
+import { partitions, Topic } from "@floodgate/contracts/events/Topic"
+import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import { EventBus, type OutgoingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import { Redis } from "@floodgate/runtime/redis/Redis"
+import type { RedisError } from "@floodgate/runtime/redis/RedisError"
+import * as Shards from "@floodgate/runtime/redis/Shards"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as StreamEntry from "../domain/StreamEntry.ts"
+import * as SaleScripts from "../store/SaleScripts.ts"
+import * as ShardKeys from "../store/ShardKeys.ts"
+import { ShardSignals } from "../store/ShardSignals.ts"
+import { RelayHooks } from "./RelayHooks.ts"
+import * as Trouble from "./Trouble.ts"
+
+/** The relay's times, in ms. */
+export interface RelayTimes {
+  /** A lease that isn't renewed runs out after this; a third of it is the pace of renewal. */
+  readonly lease: number
+  /** How often a stream is read without a hint: what other processes reserve is seen within this. */
+  readonly poll: number
+  /** How often all shards are looked at. */
+  readonly scan: number
+  /** How often outcomes are asked for. */
+  readonly sweep: number
+  /** An entry without an outcome is produced again after this, and then after twice as long each time, up to 8 times. */
+  readonly again: number
+  /** A shard whose stream stayed empty for this long is let go. */
+  readonly idle: number
+}
+
+export const defaultTimes: RelayTimes = {
+  lease: 5_000,
+  poll: 100,
+  scan: 2_000,
+  sweep: 1_000,
+  again: 30_000,
+  idle: 30_000,
+}
+
+/** Entries read, produced, or asked for at once. */
+const BATCH = 500
+
+/** Pause after a failure, doubling from the first to the second (ms). */
+const BACKOFF_MS = [100, 5_000] as const
+
+const ALL = Array.from({ length: Shards.SHARDS }, (_, shard) => shard)
+
+type Row = readonly [id: string, fields: ReadonlyArray<string>]
+
+/** The message of an entry. One product stays on one partition, as the order worker locks its row. */
+export const messageOf = (shard: number, entry: StreamEntry.StreamEntry): OutgoingMessage => ({
+  key: entry.order_num,
+  value: JSON.stringify(entry.event),
+  partition: Shards.partitionOf(shard, partitions[Topic.Reservations]),
+  ...(entry.event.traceparent === undefined ? {} : { headers: { traceparent: entry.event.traceparent } }),
+})
+
+/** The entries of rows; rows that the script never wrote are logged and left where they are. */
+export const entriesOf = (
+  shard: number,
+  rows: ReadonlyArray<Row>,
+): Effect.Effect<ReadonlyArray<StreamEntry.StreamEntry>> =>
+  Effect.suspend(() => {
+    const entries: Array<StreamEntry.StreamEntry> = []
+    const strange: Array<string> = []
+    for (const [id, fields] of rows) {
+      const entry = StreamEntry.decode(id, fields[1] ?? "")
+      if (entry === undefined) strange.push(id)
+      else entries.push(entry)
+    }
+    return strange.length === 0
+      ? Effect.succeed(entries)
+      : Effect.as(
+          Effect.annotateLogs(Effect.logError("the stream holds entries that no reservation wrote"), {
+            shard,
+            ids: strange.slice(0, 10).join(","),
+          }),
+          entries,
+        )
+  })
+
+const make = (times: RelayTimes) =>
+  Effect.gen(function* () {
+    const redis = yield* Redis
+    const bus = yield* EventBus
+    const ordering = yield* OrderingClient
+    const signals = yield* ShardSignals
+    const hooks = yield* RelayHooks
+    const token = randomUUID()
+    const context = yield* Effect.context<Redis>()
+
+    const busTrouble = Trouble.make("producing reservations")
+    const redisTrouble = Trouble.make("reading the shards' streams")
+    const outcomeTrouble = Trouble.make("asking ordering for outcomes")
+
+    const lease = (shard: number, ms: number): Effect.Effect<boolean, RedisError> =>
+      SaleScripts.lease.run([ShardKeys.relayLease(shard)], [token, ms]).pipe(
+        Effect.provide(context),
+        Effect.map((reply) => reply === 1),
+      )
+
+    const range = (shard: number, from: string, to: string): Effect.Effect<ReadonlyArray<Row>, RedisError> =>
+      redis.run("relay.read", (c) => c.xrange(ShardKeys.stream(shard), from, to, "COUNT", BATCH))
+
+    const produce = (shard: number, entries: ReadonlyArray<StreamEntry.StreamEntry>) =>
+      entries.length === 0
+        ? Effect.void
+        : bus
+            .publish(
+              Topic.Reservations,
+              entries.map((entry) => messageOf(shard, entry)),
+            )
+            .pipe(
+              Effect.tapError(busTrouble.failed),
+              Effect.tap(() => busTrouble.worked),
+              Effect.tap(() => hooks.published(shard)),
+            )
+
+    /** Relays one shard until its lease is another's, or it stayed empty. */
+    const relayShard = Effect.fnUntraced(function* (shard: number) {
+      /** Id of the last entry that the bus took; empty: start at the oldest. */
+      let cursor = ""
+      let againAt = 0
+      let againMs = times.again
+      let lastSeen = yield* Clock.currentTimeMillis
+
+      const produceNext = Effect.fnUntraced(function* () {
+        const rows = yield* range(shard, cursor === "" ? "-" : `(${cursor}`, "+")
+        yield* redisTrouble.worked
+        if (rows.length === 0) return false
+        lastSeen = yield* Clock.currentTimeMillis
+        yield* produce(shard, yield* entriesOf(shard, rows))
+        cursor = rows.at(-1)![0]
+        return true
+      })
+
+      const publisher = Effect.gen(function* () {
+        let backoff: number = BACKOFF_MS[0]
+        while (true) {
+          const moved = yield* produceNext().pipe(
+            Effect.catchAll((error) =>
+              Effect.as(
+                error._tag === "BusUnavailable" ? Effect.void : redisTrouble.failed(error),
+                "failed" as const,
+              ),
+            ),
+          )
+          if (moved === "failed") {
+            yield* Effect.sleep(backoff)
+            backoff = Math.min(backoff * 2, BACKOFF_MS[1])
+            continue
+          }
+          backoff = BACKOFF_MS[0]
+          if (!moved) yield* Effect.timeoutOption(signals.awaitWritten(shard), times.poll)
+        }
+      })
+
+      /** Asks for the outcomes of one page of what was produced; answers where the next page starts, if it is worth it. */
+      const sweepPage = Effect.fnUntraced(function* (from: string, again: boolean) {
+        const [rows, [seconds]] = yield* Effect.all(
+          [range(shard, from, cursor), redis.run("relay.time", (c) => c.time())],
+          { concurrency: 2 },
+        )
+        if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
+        const entries = yield* entriesOf(shard, rows)
+        const { decided } = yield* ordering.batchGetOutcomes({
+          orderNums: entries.map((entry) => entry.order_num),
+        })
+        yield* outcomeTrouble.worked
+        const known = new Set(decided)
+        const ids = entries.filter((entry) => known.has(entry.order_num)).map((entry) => entry.id)
+        if (ids.length > 0) {
+          yield* hooks.deleting(shard)
+          yield* redis.run("relay.delete", (c) => c.xdel(ShardKeys.stream(shard), ...ids))
+          againMs = times.again
+        }
+        // Ages by Redis' own clock: the id is its time, too.
+        const old = Number(seconds) * 1_000 - times.again
+        const waiting = entries.filter((entry) => !known.has(entry.order_num) && entry.reserved_at_ms < old)
+        if (again) yield* produce(shard, waiting)
+        const stuck = ids.length === 0 && waiting.length < entries.length
+        return {
+          next: rows.length < BATCH || stuck ? undefined : `(${rows.at(-1)![0]}`,
+          empty: false,
+          produced: again && waiting.length > 0,
+        }
+      })
+
+      /** The oldest first, on and on while pages come back decided or are too old to be on their way. */
+      const sweep = Effect.gen(function* () {
+        if (cursor === "") return
+        const now = yield* Clock.currentTimeMillis
+        const again = now >= againAt
+        let produced = false
+        for (let from: string | undefined = "-"; from !== undefined; ) {
+          const page: { next: string | undefined; empty: boolean; produced: boolean } = yield* sweepPage(
+            from,
+            again,
+          )
+          // Nothing is open: whatever comes is new, even if the server's clock went back meanwhile.
+          if (page.empty) cursor = ""
+          produced ||= page.produced
+          from = page.next
+        }
+        if (produced) {
+          againAt = now + againMs
+          againMs = Math.min(againMs * 2, times.again * 8)
+        }
+      })
+
+      const sweeper = Effect.gen(function* () {
+        while (true) {
+          yield* Effect.sleep(times.sweep)
+          yield* Effect.catchAll(sweep, (error) => {
+            switch (error._tag) {
+              case "BusUnavailable":
+                return Effect.void
+              case "RedisUnavailable":
+              case "RedisOutcomeUnknown":
+              case "RedisScriptFailed":
+                return redisTrouble.failed(error)
+              default:
+                return outcomeTrouble.failed(error)
+            }
+          })
+        }
+      })
+
+      const keeper = Effect.gen(function* () {
+        let heldUntil = (yield* Clock.currentTimeMillis) + times.lease
+        while (true) {
+          yield* Effect.sleep(times.lease / 3)
+          const asked = yield* Clock.currentTimeMillis
+          if (asked - lastSeen > times.idle) {
+            const length = yield* Effect.option(
+              redis.run("relay.length", (c) => c.xlen(ShardKeys.stream(shard))),
+            )
+            if (Option.isSome(length) && length.value === 0) return
+            lastSeen = asked
+          }
+          const renewed = yield* Effect.option(lease(shard, times.lease))
+          if (Option.isNone(renewed)) {
+            if (asked > heldUntil) return
+          } else if (!renewed.value) {
+            return
+          } else {
+            heldUntil = asked + times.lease
+          }
+        }
+      })
+
+      yield* Effect.raceFirst(keeper, Effect.all([publisher, sweeper], { concurrency: 2, discard: true }))
+    })
+
+    const fibers = yield* FiberMap.make<number>()
+    /** When to ask again for a lease that another relay held (ms). */
+    const notBefore = new Float64Array(Shards.SHARDS)
+
+    const start = Effect.fnUntraced(function* (shard: number) {
+      if (yield* FiberMap.has(fibers, shard)) return
+      const now = yield* Clock.currentTimeMillis
+      if (now < notBefore[shard]!) return
+      if (!(yield* lease(shard, times.lease))) {
+        notBefore[shard] = now + times.lease / 10
+        return
+      }
+      yield* FiberMap.run(
+        fibers,
+        shard,
+        signals
+          .attend(shard, true)
+          .pipe(
+            Effect.zipRight(relayShard(shard)),
+            Effect.ensuring(signals.attend(shard, false)),
+            Effect.ensuring(Effect.ignore(lease(shard, 0))),
+          ),
+      )
+    })
+
+    const hinted = Effect.forever(
+      Effect.flatMap(signals.takeUnattended, (shard) => Effect.catchAll(start(shard), redisTrouble.failed)),
+    )
+
+    /** What other processes left, and what a crash left. On a cluster, shards of a dead server are passed over. */
+    const scan = Effect.gen(function* () {
+      const lengths = yield* redis.run("relay.scan", (c) =>
+        Promise.allSettled(ALL.map((shard) => c.xlen(ShardKeys.stream(shard)))),
+      )
+      for (const [shard, length] of lengths.entries()) {
+        if (length.status === "fulfilled" && length.value > 0) yield* start(shard)
+      }
+    })
+
+    const scanner = Effect.forever(
+      Effect.zipRight(Effect.catchAll(scan, redisTrouble.failed), Effect.sleep(times.scan)),
+    )
+
+    yield* Effect.forkScoped(hinted)
+    yield* Effect.forkScoped(scanner)
+  })
+
+type Needs = Redis | EventBus | OrderingClient | ShardSignals | RelayHooks
+
+/** Relays while the scope is open; at its end the leases are given up. */
+export const layerWith = (times: RelayTimes): Layer.Layer<never, never, Needs> =>
+  Layer.scopedDiscard(make(times))
+
+/** `layerWith(defaultTimes)`. */
+export const layer: Layer.Layer<never, never, Needs> = layerWith(defaultTimes)
