@@ -2,16 +2,43 @@ import { defineConfig } from "vitest/config"
 
 const conditions = ["@floodgate/source"]
 
-export default defineConfig({
+const shared = {
   resolve: { conditions },
   ssr: { resolve: { conditions } },
+}
+
+// Machines are small and noisy: generous in time, strict in results.
+const limits = { testTimeout: 60_000, hookTimeout: 180_000, teardownTimeout: 60_000 }
+
+export default defineConfig({
+  ...shared,
   test: {
-    globalSetup: ["packages/stack/src/testing/globalSetup.ts"],
-    include: ["packages/*/src/**/*.test.ts"],
-    pool: "forks",
-    poolOptions: { forks: { maxForks: 2, minForks: 1 } },
-    // Machines are small and noisy: generous in time, strict in results.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    projects: [
+      {
+        ...shared,
+        test: {
+          name: "packages",
+          include: ["packages/*/src/**/*.test.ts"],
+          exclude: ["packages/e2e/**", "**/node_modules/**"],
+          globalSetup: ["packages/stack/src/testing/globalSetup.ts"],
+          pool: "forks",
+          poolOptions: { forks: { maxForks: 2, minForks: 1 } },
+          ...limits,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "e2e",
+          include: ["packages/e2e/src/**/*.test.ts"],
+          globalSetup: ["packages/e2e/src/support/globalSetup.ts"],
+          pool: "forks",
+          // One stack serves all files, and some of them stop parts of it.
+          fileParallelism: false,
+          ...limits,
+          testTimeout: 120_000,
+        },
+      },
+    ],
   },
 })

@@ -1,5 +1,5 @@
 import { brotliDecompressSync, gunzipSync } from "node:zlib"
-import { assert, describe, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { catalogue } from "@floodgate/contracts/errors/Catalogue"
 import { Busy, RateLimited } from "@floodgate/contracts/errors/Errors"
 import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
@@ -426,42 +426,40 @@ layer(
 })
 
 describe("closing", () => {
-  layer(Layer.empty)((it) => {
-    it.live("requests in hand are finished, new ones refused, open connections told to leave", () =>
-      Effect.gen(function* () {
-        const arrived = yield* Deferred.make<void>()
-        const release = yield* Deferred.make<void>()
-        const scope = yield* Scope.make()
-        const context = yield* Layer.buildWithScope(
-          TestEdge.layer({
-            identity: {
-              getWallet: () =>
-                Effect.as(
-                  Effect.zipRight(Deferred.succeed(arrived, undefined), Deferred.await(release)),
-                  Messages.wallet(),
-                ),
-            },
-          }),
-          scope,
-        )
-        const { ask, port } = yield* Effect.provide(TestEdge.TestEdge, context)
-        const readiness = yield* Effect.provide(Readiness, context)
-        const working = yield* Effect.fork(ask("/wallet", { headers: bearer({ userId: 7 }) }))
-        yield* Deferred.await(arrived)
-        yield* readiness.drain
-        const draining = yield* ask("/readyz")
-        assert.strictEqual(draining.status, 503)
-        assert.deepStrictEqual(draining.json.data, { status: "draining" })
-        assert.strictEqual(draining.headers.connection, "close")
-        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* Effect.yieldNow()
-        yield* Deferred.succeed(release, undefined)
-        const answer = yield* Fiber.join(working)
-        assert.strictEqual(answer.status, 200)
-        yield* Fiber.join(closing)
-        const after = yield* Effect.exit(ask("/livez"))
-        assert.isTrue(Exit.isFailure(after), `still listening on ${port}`)
-      }),
-    )
-  })
+  it.live("requests in hand are finished, new ones refused, open connections told to leave", () =>
+    Effect.gen(function* () {
+      const arrived = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(
+        TestEdge.layer({
+          identity: {
+            getWallet: () =>
+              Effect.as(
+                Effect.zipRight(Deferred.succeed(arrived, undefined), Deferred.await(release)),
+                Messages.wallet(),
+              ),
+          },
+        }),
+        scope,
+      )
+      const { ask, port } = yield* Effect.provide(TestEdge.TestEdge, context)
+      const readiness = yield* Effect.provide(Readiness, context)
+      const working = yield* Effect.fork(ask("/wallet", { headers: bearer({ userId: 7 }) }))
+      yield* Deferred.await(arrived)
+      yield* readiness.drain
+      const draining = yield* ask("/readyz")
+      assert.strictEqual(draining.status, 503)
+      assert.deepStrictEqual(draining.json.data, { status: "draining" })
+      assert.strictEqual(draining.headers.connection, "close")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(release, undefined)
+      const answer = yield* Fiber.join(working)
+      assert.strictEqual(answer.status, 200)
+      yield* Fiber.join(closing)
+      const after = yield* Effect.exit(ask("/livez"))
+      assert.isTrue(Exit.isFailure(after), `still listening on ${port}`)
+    }),
+  )
 })

@@ -1,8 +1,6 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Mysql } from "@floodgate/runtime/mysql/Mysql"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { createLocalJWKSet } from "jose/jwks/local"
 import { jwtVerify } from "jose/jwt/verify"
 import { AccessTokens } from "./AccessTokens.ts"
@@ -113,21 +111,18 @@ describe("Accounts", () => {
           (yield* accounts.login({ username: "SOMEBODY", password })).user.username,
           "Somebody",
         )
-        const timeOf = (username: string) =>
-          Effect.gen(function* () {
-            let best = Number.POSITIVE_INFINITY
-            for (let i = 0; i < 3; i++) {
-              const startedAt = performance.now()
-              const error = yield* Effect.flip(accounts.login({ username, password: "wrong password" }))
-              assert.strictEqual(error._tag, "WrongCredentials")
-              best = Math.min(best, performance.now() - startedAt)
-            }
-            return best
-          })
-        const wrong = yield* timeOf("Somebody")
-        const unknown = yield* timeOf("Nobody_at_all")
-        const impossible = yield* timeOf("not a name")
-        assert.isAbove(Math.min(unknown, impossible), wrong / 2)
+        const names = ["Somebody", "Nobody_at_all", "not a name"]
+        const best = names.map(() => Number.POSITIVE_INFINITY)
+        // In turns, so that a busy moment of the machine slows them all.
+        for (let round = 0; round < 6; round++) {
+          for (const [i, username] of names.entries()) {
+            const startedAt = performance.now()
+            const error = yield* Effect.flip(accounts.login({ username, password: "wrong password" }))
+            best[i] = Math.min(best[i]!, performance.now() - startedAt)
+            assert.strictEqual(error._tag, "WrongCredentials")
+          }
+        }
+        assert.isAbove(Math.min(...best), best[0]! / 2)
       }),
     )
 
@@ -269,26 +264,4 @@ describe("Accounts", () => {
       assert.isFalse(yield* passwords.verify(undefined, "nobody's password"))
     }),
   )
-
-  it.live("a new key signs only once it has been published for a minute", () => {
-    const nowMs = Date.parse("2026-06-01T00:00:00Z")
-    const at = (agoMs: number) => new Date(nowMs - agoMs).toISOString()
-    const signedBy = (...keys: ReadonlyArray<unknown>) =>
-      Effect.flatMap(AccessTokens, ({ sign }) => sign({ userId: 1, username: "u", roles: [] })).pipe(
-        Effect.map((token) => JSON.parse(Buffer.from(token.split(".")[0]!, "base64url").toString()).kid),
-        Effect.withClock({ ...Clock.make(), currentTimeMillis: Effect.succeed(nowMs) }),
-        Effect.provide(
-          AccessTokens.layer.pipe(Layer.provide(TestIdentity.configLayer({ environment: "dev", keys }))),
-        ),
-      )
-    return Effect.gen(function* () {
-      const old = TestIdentity.newKey("old", at(86_400_000))
-      assert.strictEqual(yield* signedBy(old, TestIdentity.newKey("new", at(59_000))), "old")
-      assert.strictEqual(yield* signedBy(old, TestIdentity.newKey("new", at(61_000))), "new")
-      assert.strictEqual(yield* signedBy(TestIdentity.newKey("only", at(0))), "only")
-      const bad = yield* Effect.flip(signedBy({ ...old, private_jwk: { kty: "oct", k: "geheim" } }))
-      assert.strictEqual(bad._tag, "ConfigInvalid")
-      assert.notInclude(bad.message, "geheim")
-    })
-  })
 })

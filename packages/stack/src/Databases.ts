@@ -1,11 +1,14 @@
 /** Databases, users, grants and migrations of one MySQL server. */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Migrator from "@floodgate/runtime/mysql/Migrator"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as mysql from "mysql2/promise"
 import { runEffect } from "./RunEffect.ts"
 import { type Database, databases } from "./Services.ts"
+import { StackError } from "./StackError.ts"
 
 /** What a service may do in its own database. Tables are made by migrations, which run as the administrator. */
 const ownRights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
@@ -34,6 +37,8 @@ const administer = async <A>(
   }
 }
 
+const folderOf = (root: string, name: Database): string => path.join(root, "packages", name, "migrations")
+
 /** Creates what is missing: a database and a user for each service, with rights to its own database only. */
 export const createDatabases = (adminUrl: string, passwords: Record<Database, string>): Promise<void> =>
   administer(adminUrl, async (connection) => {
@@ -61,20 +66,28 @@ export const grantOrdering = (adminUrl: string): Promise<void> =>
     await connection.query("GRANT SELECT, INSERT ON inventory.stock_log TO 'ordering'@'%'")
   })
 
-/** Runs each service's outstanding migrations, side by side; answers the names of those that ran, as `service/name`. */
+/**
+ * Runs each service's outstanding migrations, side by side; answers the names of those that ran, as `service/name`. A
+ * service without a `migrations` folder keeps nothing yet.
+ */
 export const migrate = async (
   root: string,
   urls: Partial<Record<Database, string>>,
 ): Promise<ReadonlyArray<string>> => {
-  const ran = await runEffect(
+  const results = await runEffect(
     Effect.forEach(
-      databases.filter((name) => urls[name] !== undefined),
+      databases.filter((name) => urls[name] !== undefined && fs.existsSync(folderOf(root, name))),
       (name) =>
-        Migrator.run(path.join(root, "packages", name, "migrations"), Redacted.make(urls[name] ?? "")).pipe(
+        Migrator.run(folderOf(root, name), Redacted.make(urls[name] ?? "")).pipe(
           Effect.map((names) => names.map((migration) => `${name}/${migration}`)),
+          Effect.mapError((error) => new StackError(`${name}: ${error.message}`)),
+          // One that fails must not interrupt another in the middle of its DDL.
+          Effect.either,
         ),
       { concurrency: 2 },
     ),
   )
-  return ran.flat()
+  const failures = results.flatMap((result) => (Either.isLeft(result) ? [result.left.message] : []))
+  if (failures.length > 0) throw new StackError(failures.join("\n"))
+  return results.flatMap((result) => (Either.isRight(result) ? result.right : []))
 }

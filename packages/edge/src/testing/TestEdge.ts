@@ -7,6 +7,8 @@ import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import { EdgeConfig, type Settings } from "../EdgeConfig.ts"
 import { EdgeServer } from "../EdgeServer.ts"
 import { trust } from "../http/ClientAddress.ts"
@@ -138,5 +140,7 @@ export const layer = (peers: FakePeers.Peers, overrides: Partial<Settings> = {})
     Layer.provideMerge(server),
     Layer.provide([settings(overrides), FakePeers.layer(known)]),
     Layer.provideMerge(Readiness.layer),
+    // What tests provoke fills no screens.
+    Layer.provide(Logger.minimumLogLevel(LogLevel.None)),
   )
 }

@@ -190,8 +190,8 @@ describe("WalletStore", () => {
           debit(2 ** 40, 1, "x"),
           voidDebit(2 ** 40, "x"),
           credit(2 ** 40, 1, "x"),
-        ]) {
-          assert.strictEqual((yield* Effect.flip(Effect.asVoid(self)))._tag, "NotFound")
+        ].map((effect) => Effect.asVoid(effect as Effect.Effect<unknown, { _tag: string }, WalletStore>))) {
+          assert.strictEqual((yield* Effect.flip(self))._tag, "NotFound")
         }
       }),
     )
@@ -233,10 +233,12 @@ describe("WalletStore", () => {
               const id = `prop-${userId}-${key}`
               if (what === "credit") return Effect.either(Effect.asVoid(credit(userId, amount, id)))
               return (what === "debit" ? debit(userId, amount, id) : voidDebit(userId, id)).pipe(
-                Effect.map(({ outcome }) => {
-                  assert.strictEqual(known.get(id) ?? outcome, outcome)
-                  known.set(id, outcome)
-                }),
+                Effect.flatMap(({ outcome }) =>
+                  Effect.sync(() => {
+                    assert.strictEqual(known.get(id) ?? outcome, outcome)
+                    known.set(id, outcome)
+                  }),
+                ),
                 Effect.catchTag("InvalidInput", () => Effect.void),
               )
             },

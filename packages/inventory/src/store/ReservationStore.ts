@@ -492,6 +492,10 @@ const make = Effect.gen(function* () {
         [generation, open ? 1 : 0],
       )
       .pipe(Effect.provide(context))
+    // MySQL says that it was warmed up, and Redis has less: lost with a Redis that was recovered in between.
+    if (Array.isArray(reply) && reply[0] === 0 && reply[1] < generation) {
+      signals.incomplete(Shards.shardOf(product_id))
+    }
     return yield* written(product_id, generation, reply)
   })
 

@@ -1,6 +1,7 @@
 /**
- * What the reservation path tells the workers of its own process, without waiting for them: a shard got entries, or was
- * found fenced. Hints only: every worker also looks for itself, as other processes write to the same shards.
+ * What the stores tell the workers of their own process, without waiting for them: a shard got entries, was found fenced,
+ * or lacks what it should hold. Hints only: every worker also looks for itself, as other processes write to the same
+ * shards.
  */
 import * as Shards from "@floodgate/runtime/redis/Shards"
 import * as Context from "effect/Context"
@@ -15,14 +16,18 @@ export class ShardSignals extends Context.Tag("@floodgate/inventory/store/ShardS
     readonly written: (shard: number) => void
     /** The shard answered that it is fenced. */
     readonly fenced: (shard: number) => void
+    /** The shard lacks something that MySQL has, whatever its fence says: it must be rebuilt. */
+    readonly incomplete: (shard: number) => void
     /** Waits until the shard's stream got entries since this was last asked. For one waiter a shard. */
     readonly awaitWritten: (shard: number) => Effect.Effect<void>
     /** The next shard that got entries while nobody waited for it by `awaitWritten`. */
     readonly takeUnattended: Effect.Effect<number>
     /** Says whether somebody waits for this shard by `awaitWritten`. */
     readonly attend: (shard: number, attended: boolean) => Effect.Effect<void>
-    /** Waits until at least one shard is told fenced, and takes all that were. */
+    /** Waits until at least one shard is told fenced or incomplete, and takes all that were told fenced. */
     readonly takeFenced: Effect.Effect<ReadonlyArray<number>>
+    /** Takes all that were told incomplete. */
+    readonly takeIncomplete: Effect.Effect<ReadonlyArray<number>>
   }
 >() {}
 
@@ -37,7 +42,8 @@ export const layer: Layer.Layer<ShardSignals> = Layer.effect(
     const announced = new Uint8Array(Shards.SHARDS)
     const unattended = yield* Queue.sliding<number>(Shards.SHARDS)
     const fenced = new Set<number>()
-    const fencedWake = yield* Queue.sliding<void>(1)
+    const incomplete = new Set<number>()
+    const wake = yield* Queue.sliding<void>(1)
     return ShardSignals.of({
       written: (shard) => {
         if (attended[shard] === 1) {
@@ -49,7 +55,11 @@ export const layer: Layer.Layer<ShardSignals> = Layer.effect(
       },
       fenced: (shard) => {
         fenced.add(shard)
-        fencedWake.unsafeOffer(undefined)
+        wake.unsafeOffer(undefined)
+      },
+      incomplete: (shard) => {
+        incomplete.add(shard)
+        wake.unsafeOffer(undefined)
       },
       awaitWritten: (shard) => Queue.take(written[shard]!),
       takeUnattended: Effect.map(Queue.take(unattended), (shard) => {
@@ -60,9 +70,14 @@ export const layer: Layer.Layer<ShardSignals> = Layer.effect(
         Effect.sync(() => {
           attended[shard] = yes ? 1 : 0
         }),
-      takeFenced: Effect.map(Queue.take(fencedWake), () => {
+      takeFenced: Effect.map(Queue.take(wake), () => {
         const shards = [...fenced]
         fenced.clear()
+        return shards
+      }),
+      takeIncomplete: Effect.sync(() => {
+        const shards = [...incomplete]
+        incomplete.clear()
         return shards
       }),
     })

@@ -5,7 +5,7 @@
  */
 import { OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
-import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import { EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -60,7 +60,7 @@ export const handle = Effect.fn("Releases.handle")(function* (batch: ReadonlyArr
   })
 })
 
-/** Consumes while the scope is open. A group that the bus refuses for good is logged, and the process goes on selling. */
+/** Consumes while the scope is open. Where the bus refuses the group, it is tried again every 30 s: an operator may mend it meanwhile. */
 export const layer: Layer.Layer<never, never, EventBus | ReservationStore> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const bus = yield* EventBus
@@ -72,7 +72,8 @@ export const layer: Layer.Layer<never, never, EventBus | ReservationStore> = Lay
         handle: (batch) => Effect.provide(handle(batch), context),
       })
       .pipe(
-        Effect.catchAll((error: BusFailed) => Effect.logError("releases stopped", error)),
+        Effect.tapError((error) => Effect.logError("releases are refused by the event bus", error)),
+        Effect.retry(Schedule.spaced("30 seconds")),
         Effect.forkScoped,
       )
   }),

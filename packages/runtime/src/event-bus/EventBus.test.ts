@@ -52,7 +52,7 @@ const byNumber = (values: ReadonlyArray<string>) => [...values].sort((a, b) => N
 
 /** The promises that every adapter keeps. */
 const contract = (bus: Layer.Layer<EventBus.EventBus, unknown>) =>
-  layer(bus.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.Debug))), {
+  layer(bus.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.None))), {
     excludeTestServices: true,
     timeout: "60 seconds",
   })((it) => {

@@ -199,12 +199,10 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
       }),
     )
 
-    const withLeaders = (topics: ReadonlyArray<string>) =>
+    /** Asks the leader of every partition, which a broker becomes only after it has told that it is. */
+    const awaitLeaders = (topics: ReadonlyArray<string>) =>
       admin("await topics", async (connection) => {
-        const found = await connection.fetchTopicMetadata({ topics: topics.map((topic) => prefix + topic) })
-        if (found.topics.some((topic) => topic.partitions.some(({ leader }) => leader < 0))) {
-          throw new Error("a partition has no leader yet")
-        }
+        for (const topic of topics) await connection.fetchTopicOffsets(prefix + topic)
       }).pipe(Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 50 }))
 
     const ensureTopics = Effect.fn("EventBus.ensureTopics")((partitions: Readonly<Record<string, number>>) =>
@@ -227,7 +225,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
             ],
           })),
         })
-      }).pipe(Effect.zipRight(withLeaders(Object.keys(partitions)))),
+      }).pipe(Effect.zipRight(awaitLeaders(Object.keys(partitions)))),
     )
 
     return {

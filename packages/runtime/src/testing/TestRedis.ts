@@ -188,6 +188,54 @@ export const make = (extra: ReadonlyArray<string> = []): Effect.Effect<RedisServ
     }
   })
 
+/**
+ * A Redis Cluster of so many primaries with equal ranges of slots and no replicas; the slots of one that is down are
+ * refused, the others go on. Ends with the scope.
+ */
+export const makeCluster = (
+  primaries: number,
+): Effect.Effect<
+  { readonly url: string; readonly servers: ReadonlyArray<RedisServer> },
+  never,
+  Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const nodes = yield* Effect.forEach(
+      Array.from({ length: primaries }),
+      () =>
+        Effect.gen(function* () {
+          // Redis' own choice, port + 10,000, is out of range for a high port.
+          const busPort = yield* Effect.promise(freePort)
+          const server = yield* make([
+            ...["--cluster-enabled", "yes", "--cluster-port", String(busPort)],
+            ...["--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"],
+          ])
+          return { server, busPort }
+        }),
+      { concurrency: "unbounded" },
+    )
+    const bound = (i: number) => Math.round((i * 16_384) / primaries)
+    for (const [i, { server }] of nodes.entries()) {
+      yield* server.command(`CLUSTER SET-CONFIG-EPOCH ${i + 1}`)
+      yield* server.command(`CLUSTER ADDSLOTSRANGE ${bound(i)} ${bound(i + 1) - 1}`)
+      yield* nodes[0]!.server.command(`CLUSTER MEET 127.0.0.1 ${server.port} ${nodes[i]!.busPort}`)
+    }
+    yield* Effect.promise(async () => {
+      const until = Date.now() + 20_000
+      for (const { server } of nodes) {
+        const settled = new RegExp(
+          `(cluster_state:ok[^]*cluster_slots_assigned:16384[^]*cluster_known_nodes:${primaries})\\r`,
+        )
+        while ((await ask(server.port, "CLUSTER INFO", 200, settled).catch(() => "")) === "") {
+          if (Date.now() > until) throw new Error("the cluster doesn't settle")
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+      }
+    })
+    const servers = nodes.map(({ server }) => server)
+    return { servers, url: `redis-cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join(",")}` }
+  })
+
 /** A server, and `Redis` connected to it. */
 export const layer: Layer.Layer<RedisModule.Redis | TestRedisServer> = Layer.unwrapEffect(
   Effect.map(TestRedisServer, (server) =>

@@ -57,6 +57,8 @@ export class Supervisor {
   #plans: EnginePlans | undefined
   #secrets: Secrets.Secrets | undefined
   #stopping: Promise<void> | undefined
+  /** Migrations that run now. A stop waits for them: DDL that is cut off has to be repaired by hand. */
+  #migrating: Promise<unknown> = Promise.resolve()
   /** Whether a component has been started once: only then is its end a loss. */
   readonly #watched = new Set<Child>()
 
@@ -161,7 +163,9 @@ export class Supervisor {
     if (needed.size === 0) return
     await this.#step("migrations", async () => {
       const urls = Object.fromEntries([...needed].map((name) => [name, this.#migrationUrl(name)]))
-      const ran = await Databases.migrate(this.#options.root, urls)
+      const running = Databases.migrate(this.#options.root, urls)
+      this.#migrating = running.catch(() => {})
+      const ran = await running
       if (chosen.how !== "url" && needed.has("ordering")) await Databases.grantOrdering(MariaDb.rootUrl(port))
       return ran.length === 0 ? "nothing new" : `${ran.length} run`
     })
@@ -458,6 +462,7 @@ export class Supervisor {
   /** Edge first, so that nobody new comes in; then the other services; then what they stand on. */
   stop(): Promise<void> {
     this.#stopping ??= (async () => {
+      await this.#migrating
       const group = (wanted: (name: string) => boolean) =>
         Promise.all([...this.#children].filter(([name]) => wanted(name)).map(([, child]) => child.stop()))
       const isService = (name: string) => (services as ReadonlyArray<string>).includes(name)
