@@ -8,11 +8,14 @@ import { describe, expect, inject, it } from "vitest"
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 const { data } = inject("stack")
 
+/** The bundles that the stack under test was started from. */
+const { build } = JSON.parse(readFileSync(join(root, ".build", "stamp.json"), "utf8")) as { build: string }
+
 const start = (service: string, env: Record<string, string>) =>
   new Promise<{ code: number | null; output: string }>((resolve) => {
     execFile(
       process.execPath,
-      [join(root, ".build", `${service}.js`)],
+      [join(root, ".build", build, `${service}.js`)],
       {
         cwd: root,
         timeout: 30_000,

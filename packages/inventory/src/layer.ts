@@ -21,6 +21,7 @@ import * as Recovery from "./workers/Recovery.ts"
 import * as Relay from "./workers/Relay.ts"
 import * as RelayHooks from "./workers/RelayHooks.ts"
 import * as Releases from "./workers/Releases.ts"
+import * as SaleReadiness from "./workers/SaleReadiness.ts"
 
 /** Workers and the gRPC server: what runs. */
 const processes = Layer.mergeAll(
@@ -29,6 +30,7 @@ const processes = Layer.mergeAll(
   Recovery.layer,
   Relay.layer,
   Releases.layer,
+  SaleReadiness.layer,
 )
 
 const stores = Layer.mergeAll(ProductStore.layer, ReservationStore.layer, ShardFence.layer).pipe(

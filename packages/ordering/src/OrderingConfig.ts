@@ -3,7 +3,6 @@ import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
@@ -34,8 +33,7 @@ const inventorySchema = Config.string("INVENTORY_SCHEMA").pipe(
   ),
 )
 
-const payTimeoutMs = Config.string("ORDER_PAY_TIMEOUT_MS").pipe(
-  Config.withDefault("900000"),
+const payTimeoutMs = AppConfig.devDefault(Config.string("ORDER_PAY_TIMEOUT_MS"), "900000").pipe(
   Config.mapOrFail((text) => {
     const ms = Number(text)
     return /^\d+$/.test(text) && ms >= 1 && ms <= MAX_PAY_TIMEOUT_MS
@@ -46,11 +44,16 @@ const payTimeoutMs = Config.string("ORDER_PAY_TIMEOUT_MS").pipe(
   }),
 )
 
+/** All of it, for `requires` of `Main.run`. */
+export const config: Config.Config<Values> = Config.all({
+  orderNumKey: AppConfig.secret("ORDER_NUM_KEY"),
+  inventorySchema,
+  payTimeoutMs,
+})
+
 export const layer: Layer.Layer<OrderingConfig, AppConfig.ConfigInvalid> = Layer.effect(
   OrderingConfig,
-  AppConfig.load(
-    Config.all({ orderNumKey: AppConfig.secret("ORDER_NUM_KEY"), inventorySchema, payTimeoutMs }),
-  ).pipe(Effect.withSpan("OrderingConfig.load")),
+  AppConfig.load(config),
 )
 
 /** For tests. */

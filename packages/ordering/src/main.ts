@@ -1,5 +1,18 @@
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
+import * as OrderingConfig from "./OrderingConfig.ts"
 
-Main.run({ service: "ordering", layer, opsPort: AppConfig.port("orderingOps") })
+Main.run({
+  service: "ordering",
+  layer,
+  opsPort: AppConfig.port("orderingOps"),
+  requires: [
+    AppConfig.port("ordering"),
+    AppConfig.redactedUrl("MYSQL_URL_ORDERING"),
+    AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AppConfig.peer("inventory"),
+    AppConfig.peer("payment"),
+    OrderingConfig.config,
+  ],
+})

@@ -24,6 +24,8 @@ export interface ServiceFacts {
   /** How `status` writes its address: people open `http`, peers dial `grpc`. */
   readonly scheme: "http" | "grpc"
   readonly database: Database | undefined
+  /** False: it never speaks to the event bus, so it starts while the broker still does. */
+  readonly needsBus: boolean
   /** True for the stand-in of a third party, which exists in dev only. */
   readonly devOnly: boolean
 }
@@ -35,6 +37,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "edgeOps",
     scheme: "http",
     database: "edge",
+    needsBus: false,
     devOnly: false,
   },
   identity: {
@@ -43,6 +46,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "identityOps",
     scheme: "grpc",
     database: "identity",
+    needsBus: false,
     devOnly: false,
   },
   inventory: {
@@ -51,6 +55,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "inventoryOps",
     scheme: "grpc",
     database: "inventory",
+    needsBus: true,
     devOnly: false,
   },
   ordering: {
@@ -59,6 +64,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "orderingOps",
     scheme: "grpc",
     database: "ordering",
+    needsBus: true,
     devOnly: false,
   },
   payment: {
@@ -67,6 +73,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "paymentOps",
     scheme: "grpc",
     database: "payment",
+    needsBus: true,
     devOnly: false,
   },
   sandbox: {
@@ -75,6 +82,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "sandboxOps",
     scheme: "http",
     database: undefined,
+    needsBus: false,
     devOnly: true,
   },
 }

@@ -101,7 +101,7 @@ describe("TokenVerifier", () => {
       yield* Effect.yieldNow()
       assert.isFalse((yield* readiness.status).ready)
       assert.strictEqual((yield* Effect.flip(verifier.verify(header(first))))._tag, "Busy")
-      assert.strictEqual((yield* Effect.flip(verifier.verify("Bearer garbage")))._tag, "Busy")
+      assert.strictEqual((yield* Effect.flip(verifier.verify("Bearer garbage")))._tag, "Unauthenticated")
       assert.strictEqual((yield* Effect.flip(verifier.jwks))._tag, "Busy")
       state.jwks = Tokens.jwks(first)
       yield* TestClock.adjust("1 second")

@@ -21,6 +21,8 @@ const REFRESH_WITHOUT_KEYS_MS = 500
 const MIN_REFETCH_MS = 1_000
 const MAX_TOKENS = 20_000
 
+const NO_KEYS: Keys = new Map()
+
 export class TokenVerifier extends Context.Tag("@floodgate/edge/auth/TokenVerifier")<
   TokenVerifier,
   {
@@ -88,7 +90,7 @@ export const make = Effect.gen(function* () {
     const nowMs = clock.unsafeCurrentTimeMillis()
     const known = cache.get(token)
     if (known !== undefined) return known.expiresMs > nowMs ? known.user : undefined
-    const verified = keys === undefined ? "unknown_key" : read(token, keys, nowMs)
+    const verified = read(token, keys ?? NO_KEYS, nowMs)
     if (verified === undefined || verified === "unknown_key") return verified
     cache.set(token, verified)
     return verified.user

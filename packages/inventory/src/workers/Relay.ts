@@ -13,6 +13,7 @@ import { EventBus, type OutgoingMessage } from "@floodgate/runtime/event-bus/Eve
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Shards from "@floodgate/runtime/redis/Shards"
+import * as BatchSpans from "@floodgate/runtime/telemetry/BatchSpans"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
@@ -60,12 +61,19 @@ const ALL = Array.from({ length: Shards.SHARDS }, (_, shard) => shard)
 
 type Row = readonly [id: string, fields: ReadonlyArray<string>]
 
-/** The message of an entry. One product stays on one partition, as the order worker locks its row. */
-export const messageOf = (shard: number, entry: StreamEntry.StreamEntry): OutgoingMessage => ({
+/**
+ * The message of an entry, which goes on under `traceparent`. One product stays on one partition, as the order worker
+ * locks its row.
+ */
+export const messageOf = (
+  shard: number,
+  entry: StreamEntry.StreamEntry,
+  traceparent: string | undefined = entry.event.traceparent,
+): OutgoingMessage => ({
   key: entry.order_num,
-  value: JSON.stringify(entry.event),
+  value: JSON.stringify(traceparent === undefined ? entry.event : { ...entry.event, traceparent }),
   partition: Shards.partitionOf(shard, partitions[Topic.Reservations]),
-  ...(entry.event.traceparent === undefined ? {} : { headers: { traceparent: entry.event.traceparent } }),
+  ...(traceparent === undefined ? {} : { headers: { traceparent } }),
 })
 
 /** The entries of rows; rows that the script never wrote are logged and left where they are. */
@@ -118,16 +126,20 @@ const make = (times: RelayTimes) =>
     const produce = (shard: number, entries: ReadonlyArray<StreamEntry.StreamEntry>) =>
       entries.length === 0
         ? Effect.void
-        : bus
-            .publish(
-              Topic.Reservations,
-              entries.map((entry) => messageOf(shard, entry)),
-            )
-            .pipe(
-              Effect.tapError(busTrouble.failed),
-              Effect.tap(() => busTrouble.worked),
-              Effect.tap(() => hooks.published(shard)),
-            )
+        : BatchSpans.around(
+            `send ${Topic.Reservations}`,
+            { kind: "producer", attributes: { "messaging.destination.name": Topic.Reservations } },
+            entries.map((entry) => entry.event.traceparent),
+            (traceparents) =>
+              bus.publish(
+                Topic.Reservations,
+                entries.map((entry, i) => messageOf(shard, entry, traceparents[i])),
+              ),
+          ).pipe(
+            Effect.tapError(busTrouble.failed),
+            Effect.tap(() => busTrouble.worked),
+            Effect.tap(() => hooks.published(shard)),
+          )
 
     /** Relays one shard until its lease is another's, or it stayed empty. */
     const relayShard = Effect.fnUntraced(function* (shard: number) {

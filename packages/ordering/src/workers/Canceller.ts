@@ -143,7 +143,12 @@ const make = Effect.gen(function* () {
     const closings = yield* Effect.forEach(
       requested,
       (order) =>
-        TraceContext.withParent(order.traceparent ?? undefined)(close(order.order_num, order.reason)),
+        order.traceparent === null
+          ? close(order.order_num, order.reason)
+          : close(order.order_num, order.reason).pipe(
+              TraceContext.withParent(order.traceparent),
+              Effect.withTracerEnabled(true),
+            ),
       { concurrency: CLOSE_CONCURRENCY },
     )
     const due = requested.filter((order, i) => {

@@ -29,7 +29,7 @@ export const run = <E, R>(options: SweepOptions<E, R>): Effect.Effect<never, nev
         ? Effect.failCause(cause as Cause.Cause<never>)
         : Effect.logWarning(`${options.name}: the round failed and will be repeated`, cause),
     ),
-    // Rounds of an idle sweep would be most of the traces: each order's steps are traced under its own click.
+    // Rounds of an idle sweep would be most of the traces. Steps that belong to a click's trace switch it on again.
     Effect.withTracerEnabled(false),
     Effect.repeat(Schedule.spaced(options.everyMs)),
     Effect.zipRight(Effect.never),

@@ -10,11 +10,13 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import { Redis } from "ioredis"
 import * as TestBus from "../testing/TestBus.ts"
 import * as EventBus from "./EventBus.ts"
 import * as KafkaBus from "./KafkaBus.ts"
 import type { IncomingMessage } from "./Message.ts"
 import * as RedisStreamsBus from "./RedisStreamsBus.ts"
+import * as Scripts from "./RedisStreamsScripts.ts"
 import { placeOf } from "./StableHash.ts"
 
 const PARTITIONS = 4
@@ -36,6 +38,13 @@ const newTopic = Effect.gen(function* () {
   yield* bus.ensureTopics({ [topic]: PARTITIONS })
   return { bus, topic, group: unique("group") }
 })
+
+const newRedis = Effect.flatMap(TestBus.TestBusServer, ({ url }) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Redis(url)),
+    (client) => Effect.sync(() => client.disconnect()),
+  ),
+)
 
 /** A message to every partition, `from` ≤ number < `to`. */
 const numbered = (from: number, to: number, partition?: number) =>
@@ -400,6 +409,93 @@ describe("Redis Streams", () => {
       yield* passed.pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("20 millis") }))
       yield* Fiber.interruptAll([quick, slow])
     }).pipe(Effect.provide(TestBus.layerRedisStreams), Logger.withMinimumLogLevel(LogLevel.None)),
+  )
+
+  it.live("a consumer that lost its partition stores nothing, and its late batch is the new holder's", () =>
+    Effect.gen(function* () {
+      const { bus, group, topic } = yield* newTopic
+      const redis = yield* newRedis
+      const begun = yield* Deferred.make<void>()
+      const open = yield* Effect.makeLatch(false)
+      yield* bus.publish(topic, numbered(0, 5, 1))
+      const fiber = yield* Effect.fork(
+        bus.consume({
+          group,
+          topics: [topic],
+          handle: () =>
+            Effect.uninterruptible(Effect.zipRight(Deferred.succeed(begun, undefined), open.await)),
+        }),
+      )
+      yield* Deferred.await(begun)
+      // As if it had been stopped for longer than its lease, and another one had taken over.
+      yield* Effect.promise(() => redis.hset(`bus:leases:${topic}:${group}`, "1", "99999999999999 another"))
+      yield* open.open
+      yield* Fiber.interrupt(fiber)
+      expect(yield* bus.lag(group, topic)).toBe(5)
+      expect(yield* Effect.promise(() => redis.hgetall(`bus:leases:${topic}:${group}`))).toEqual({
+        "1": "99999999999999 another",
+      })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(TestBus.layerRedisStreams),
+      Logger.withMinimumLogLevel(LogLevel.None),
+    ),
+  )
+
+  it.live("retention deletes what every known group has finished, and never what one hasn't", () =>
+    Effect.gen(function* () {
+      const { bus, topic } = yield* newTopic
+      const redis = yield* newRedis
+      const trim = (keep: number, ageMs: number) =>
+        Effect.promise(() =>
+          redis.eval(
+            Scripts.TRIM,
+            3,
+            `bus:stream:${topic}:0`,
+            `bus:counter:${topic}:0`,
+            `bus:groups:${topic}`,
+            0,
+            keep,
+            ageMs,
+            60_000,
+            `bus:cursors:${topic}:`,
+          ),
+        )
+      const left = Effect.promise(async () =>
+        (await redis.xrange(`bus:stream:${topic}:0`, "-", "+")).map(([, fields]) => fields[3]),
+      )
+      const consumer = (group: string, until: number) =>
+        Effect.fork(
+          bus.consume({
+            group,
+            topics: [topic],
+            maxBatch: 1,
+            handle: (batch) => (Number(text(batch[0]!)) < until ? Effect.void : Effect.fail("stuck")),
+          }),
+        )
+      yield* bus.publish(topic, numbered(0, 20, 0))
+      yield* trim(0, -60_000)
+      expect(yield* left).toEqual(range(0, 20))
+      const quick = yield* consumer("quick", 20)
+      const slow = yield* consumer("slow", 12)
+      const finished = (group: string, lag: number) =>
+        bus
+          .lag(group, topic)
+          .pipe(Effect.repeat({ until: (is) => is === lag, schedule: Schedule.spaced("20 millis") }))
+      yield* finished("quick", 0)
+      yield* finished("slow", 8)
+      yield* trim(15, 60_000)
+      expect(yield* left).toEqual(range(5, 20))
+      yield* trim(0, 60_000)
+      expect(yield* left).toEqual(range(12, 20))
+      yield* trim(0, -60_000)
+      expect(yield* left).toEqual(range(12, 20))
+      yield* Fiber.interruptAll([quick, slow])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(TestBus.layerRedisStreams),
+      Logger.withMinimumLogLevel(LogLevel.None),
+    ),
   )
 })
 

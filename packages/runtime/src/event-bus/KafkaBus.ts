@@ -144,6 +144,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
   Effect.gen(function* () {
     const runtime = yield* Effect.runtime<never>()
     const prefix = options.prefix ?? ""
+    const logCreator = KafkaLog.make(runtime)
 
     const newClient = (retries: number): Kafka =>
       new Kafka({
@@ -153,7 +154,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
         requestTimeout: REQUEST_TIMEOUT_MS,
         retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries },
         logLevel: logLevel.INFO,
-        logCreator: KafkaLog.make(runtime),
+        logCreator,
       })
 
     const publish = yield* makePublish(newClient(options.brokers.length), prefix)
@@ -367,9 +368,8 @@ const consume = (
       }
       failures = lived === "joined" ? 1 : failures + 1
       const delay = backoffMs(failures)
-      yield* Effect.logWarning(
-        `consumer stopped (${reasonOf(error)}); a new one starts in ${Math.round(delay)} ms`,
-      )
+      const words = `consumer stopped (${reasonOf(error)}); a new one starts in ${Math.round(delay)} ms`
+      yield* failures === 1 || failures % 20 === 0 ? Effect.logWarning(words) : Effect.logDebug(words)
       yield* Effect.sleep(delay)
     }
   }).pipe(Effect.annotateLogs({ group: options.group }))

@@ -5,7 +5,7 @@ import * as Runtime from "effect/Runtime"
 import { type LogEntry, type logCreator, logLevel } from "kafkajs"
 
 /** An unreachable broker makes kafkajs repeat itself several times a second; each text is told once in this time. */
-const REPEAT_AFTER_MS = 5_000
+const REPEAT_AFTER_MS = 30_000
 
 /** Distinct texts remembered for that. */
 const MAX_REMEMBERED = 256
@@ -25,7 +25,7 @@ const levelOf = (level: logLevel): LogLevel.LogLevel => {
   }
 }
 
-/** A log sink for one kafkajs client. */
+/** A log sink for the kafkajs clients of one bus. */
 export const make = (runtime: Runtime.Runtime<never>): logCreator => {
   const toldAt = new Map<string, number>()
   const isRepeat = (text: string, now: number): boolean => {

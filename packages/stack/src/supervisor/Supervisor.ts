@@ -87,26 +87,26 @@ export class Supervisor {
   }
 
   async #startDev(): Promise<void> {
-    const { env, selection, wishes, dataDir, root } = this.#options
+    const { env, selection, wishes, dataDir } = this.#options
     this.#plans = await plan(env, wishes)
     await this.#checkPorts()
     fs.mkdirSync(dataDir, { recursive: true })
     const secrets = Secrets.load(dataDir)
     this.#secrets = secrets
-    const { mysql, redis, bus, jaeger } = this.#plans
+    const { mysql, redis, bus: busPlan, jaeger } = this.#plans
     const wanted = selection.engines
     for (const [name, chosen] of [
       ["mysql", mysql],
       ["redis", redis],
-      ["bus", bus],
+      ["bus", busPlan],
     ] as const) {
       if (wanted.has(name) && chosen.how === "none") throw new StackError(chosen.why)
     }
 
-    const work: Array<Promise<void>> = []
-    if (wanted.has("mysql")) work.push(this.#bringMysql(mysql, secrets))
+    const stores: Array<Promise<void>> = []
+    if (wanted.has("mysql")) stores.push(this.#bringMysql(mysql, secrets))
     if (wanted.has("redis")) {
-      work.push(
+      stores.push(
         this.#engine("redis", redis, RedisServer.url(this.#port("redis")), () =>
           RedisServer.prepare(redis, {
             name: "redis",
@@ -117,21 +117,22 @@ export class Supervisor {
         ),
       )
     }
-    if (wanted.has("bus")) work.push(this.#bringBus(bus))
-    if (wanted.has("jaeger")) {
-      if (jaeger.how === "none") this.#say(jaeger.why)
-      else {
-        const ports = this.#jaegerPorts()
-        work.push(
-          this.#engine("jaeger", jaeger, `http://127.0.0.1:${ports.query}`, () =>
-            Jaeger.prepare(jaeger, { ...this.#place("jaeger"), ports, root }),
-          ),
-        )
-      }
-    }
-    await Promise.all(work)
-    await this.#startServices()
+    const bus = wanted.has("bus") ? this.#bringBus(busPlan) : Promise.resolve()
+    await Promise.all([
+      this.#bringJaeger(jaeger),
+      bus,
+      Promise.all(stores).then(() => this.#startServices(bus)),
+    ])
     await this.#seed()
+  }
+
+  async #bringJaeger(chosen: Plan): Promise<void> {
+    if (!this.#options.selection.engines.has("jaeger")) return
+    if (chosen.how === "none") return this.#say(chosen.why)
+    const ports = this.#jaegerPorts()
+    await this.#engine("jaeger", chosen, `http://127.0.0.1:${ports.query}`, () =>
+      Jaeger.prepare(chosen, { ...this.#place("jaeger"), ports, root: this.#options.root }),
+    )
   }
 
   /** Stage and prod: nothing is installed, started or guessed but the services, and those know all they need. */
@@ -139,7 +140,7 @@ export class Supervisor {
     const { env, selection } = this.#options
     await Requirements.check(env, selection.services)
     await this.#checkPorts()
-    await this.#startServices()
+    await this.#startServices(Promise.resolve())
   }
 
   async #bringMysql(chosen: Plan, secrets: Secrets.Secrets): Promise<void> {
@@ -204,7 +205,8 @@ export class Supervisor {
     })
   }
 
-  async #startServices(): Promise<void> {
+  /** Starts the chosen services side by side; those that use the bus once it is there. */
+  async #startServices(bus: Promise<void>): Promise<void> {
     const chosen = services.filter(
       (name) => this.#options.selection.services.has(name) && (this.#isDev || !facts[name].devOnly),
     )
@@ -216,14 +218,15 @@ export class Supervisor {
       }
     }
     await Promise.all(
-      chosen.map((name) =>
-        this.#step(name, async () => {
+      chosen.map(async (name) => {
+        if (facts[name].needsBus) await bus
+        await this.#step(name, async () => {
           const child = new Child(this.#serviceSpec(name))
           this.#children.set(name, child)
           await this.#launch(child)
           return this.#serviceUrl(name)
-        }),
-      ),
+        })
+      }),
     )
   }
 

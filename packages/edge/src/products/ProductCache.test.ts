@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Busy, NotFound } from "@floodgate/contracts/errors/Errors"
+import { ProductStatus } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as ServerClock from "../seckill/ServerClock.ts"
+import * as FakePeers from "../testing/FakePeers.ts"
+import * as Messages from "../testing/Messages.ts"
+import * as ProductCache from "./ProductCache.ts"
+
+type Product = ReturnType<typeof Messages.product>
+
+const make = (answer: (id: bigint) => Effect.Effect<Product, NotFound | Busy>) => {
+  const state = { calls: 0 }
+  const inventory = FakePeers.inventory({
+    getProduct: ({ productId }) =>
+      Effect.suspend(() => {
+        state.calls++
+        return answer(productId!)
+      }),
+  })
+  const layer = ProductCache.layer.pipe(Layer.provide(inventory), Layer.provideMerge(ServerClock.layer))
+  return { state, layer }
+}
+
+const dataOf = (cached: ProductCache.CachedProduct) => JSON.parse(Buffer.from(cached.body).toString()).data
+
+describe("ProductCache", () => {
+  it.scoped("a crowd that asks at once is one call, also when the first of it leaves", () => {
+    const arrived = Deferred.unsafeMake<Product>(undefined as never)
+    const { layer, state } = make(() => Deferred.await(arrived))
+    return Effect.gen(function* () {
+      const cache = yield* ProductCache.ProductCache
+      const first = yield* Effect.fork(cache.get(42))
+      yield* Effect.yieldNow()
+      const crowd = yield* Effect.fork(
+        Effect.all(
+          Array.from({ length: 100 }, () => cache.get(42)),
+          { concurrency: "unbounded" },
+        ),
+      )
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(first)
+      yield* Deferred.succeed(arrived, Messages.product())
+      assert.lengthOf(yield* Fiber.join(crowd), 100)
+      assert.strictEqual(state.calls, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("a product is at most a second old", () => {
+    let stock = 100n
+    const { layer, state } = make(() => Effect.succeed(Messages.product({ stock })))
+    return Effect.gen(function* () {
+      const cache = yield* ProductCache.ProductCache
+      const before = yield* cache.get(42)
+      stock = 99n
+      assert.strictEqual((yield* cache.get(42)).etag, before.etag)
+      yield* TestClock.adjust("1 second")
+      const after = yield* cache.get(42)
+      assert.strictEqual(dataOf(after).stock, 99)
+      assert.notStrictEqual(after.etag, before.etag)
+      assert.strictEqual(state.calls, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("the status changes at the moment it should, by the sale's clock", () => {
+    const startTimeMs = 1_000_000
+    const { layer } = make(() =>
+      Effect.succeed(
+        Messages.product({
+          startTimeMs: BigInt(startTimeMs),
+          endTimeMs: BigInt(startTimeMs + 300),
+          status: ProductStatus.UPCOMING,
+        }),
+      ),
+    )
+    return Effect.gen(function* () {
+      const cache = yield* ProductCache.ProductCache
+      const statusAt = (ms: number) =>
+        Effect.zipRight(
+          TestClock.setTime(ms),
+          Effect.map(cache.get(42), (cached) => dataOf(cached).status),
+        )
+      assert.strictEqual(yield* statusAt(startTimeMs - 100), "upcoming")
+      assert.strictEqual(yield* statusAt(startTimeMs - 1), "upcoming")
+      assert.strictEqual(yield* statusAt(startTimeMs), "live")
+      assert.strictEqual(yield* statusAt(startTimeMs + 300), "ended")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("unknown ids are remembered for seconds, within a bound, and forgotten when published", () => {
+    const { layer, state } = make(() => Effect.fail(new NotFound({})))
+    return Effect.gen(function* () {
+      const cache = yield* ProductCache.ProductCache
+      for (let i = 0; i < 100; i++) yield* Effect.flip(cache.get(42))
+      assert.strictEqual(state.calls, 1)
+      yield* cache.put(Messages.product())
+      assert.strictEqual(dataOf(yield* cache.get(42)).id, 42)
+      for (let id = 1_000; id < 1_000 + ProductCache.CAPACITY + 10; id++) yield* Effect.flip(cache.get(id))
+      const calls = state.calls
+      yield* Effect.flip(cache.get(1_000 + ProductCache.CAPACITY))
+      assert.strictEqual(state.calls, calls)
+      yield* Effect.flip(cache.get(1_000))
+      assert.strictEqual(state.calls, calls + 1)
+      yield* TestClock.adjust("5 seconds")
+      yield* Effect.flip(cache.get(1_000))
+      assert.strictEqual(state.calls, calls + 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("what failed is asked for again", () => {
+    let busy = true
+    const { layer } = make(() => (busy ? Effect.fail(new Busy({})) : Effect.succeed(Messages.product())))
+    return Effect.gen(function* () {
+      const cache = yield* ProductCache.ProductCache
+      assert.strictEqual((yield* Effect.flip(cache.get(42)))._tag, "Busy")
+      busy = false
+      assert.strictEqual(dataOf(yield* cache.get(42)).id, 42)
+    }).pipe(Effect.provide(layer))
+  })
+})
