@@ -135,7 +135,7 @@ export const rpc = GrpcServer.service(InventoryRpc, {
       userId: request.userId,
       productId: BigInt(fields.productId),
       generation: fields.generation,
-      currentGeneration: view.generation,
+      currentGeneration: Math.max(view.generation, product.generation),
       state: reservationStates[view.state],
       quantity: view.quantity,
       price: BigInt(view.price),

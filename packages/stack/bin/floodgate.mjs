@@ -53,7 +53,8 @@ const bundle = async (esbuild, entries) => {
   const result = await esbuild.build({
     absWorkingDir: root,
     entryPoints: entries,
-    outdir: buildRoot,
+    // Source maps are relative to it; each build has a folder of its own.
+    outdir: path.join(buildRoot, "build"),
     write: false,
     bundle: true,
     splitting: true,

@@ -2,13 +2,12 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
-import * as Schema from "effect/Schema"
 import { signedIn } from "./Auth.ts"
 import { Envelope, Failure } from "./Envelope.ts"
 import { RequiredKey } from "./IdempotencyKey.ts"
 import { ListOrdersQuery, Order, OrderNumPath } from "./Order.ts"
 import { Page } from "./Page.ts"
-import { strict } from "./Payload.ts"
+import { NoFields } from "./Payload.ts"
 import { Payment, PayPayload } from "./Payment.ts"
 
 export const OrderApi = HttpApiGroup.make("orders")
@@ -44,7 +43,7 @@ export const OrderApi = HttpApiGroup.make("orders")
   .add(
     HttpApiEndpoint.post("cancel", "/orders/:order_num/cancel")
       .setPath(OrderNumPath)
-      .setPayload(strict(Schema.Struct({})))
+      .setPayload(NoFields)
       .addSuccess(Envelope(Order))
       .addError(Failure("NOT_FOUND"))
       .addError(Failure("WRONG_STATE"))

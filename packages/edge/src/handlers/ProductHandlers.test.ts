@@ -31,21 +31,28 @@ layer(
         return Effect.succeed(Messages.products([Messages.product()], "more"))
       },
       createProduct: (request, options) =>
-        Effect.suspend(() => {
-          created.push({ ...request, caller: options?.caller })
-          switch (request.name) {
-            case "busy":
-              return Effect.fail(new Busy({ id: 9, status: "draft" }))
-            case "twice":
-              return Effect.fail(new InFlight({ id: 9 }))
-            case "other":
-              return Effect.fail(new IdempotencyMismatch({}))
-            default:
-              return Effect.succeed(
-                Messages.product({ id: 77n, name: request.name!, startTimeMs: request.startTimeMs! }),
-              )
-          }
-        }),
+        Effect.suspend(
+          (): Effect.Effect<ReturnType<typeof Messages.product>, Busy | InFlight | IdempotencyMismatch> => {
+            created.push({ ...request, caller: options?.caller })
+            switch (request.name) {
+              case "busy":
+                return Effect.fail(new Busy({ id: 9, status: "draft" }))
+              case "twice":
+                return Effect.fail(new InFlight({ id: 9 }))
+              case "other":
+                return Effect.fail(new IdempotencyMismatch({}))
+              default:
+                return Effect.succeed(
+                  Messages.product({
+                    id: 77n,
+                    name: request.name!,
+                    startTimeMs: request.startTimeMs!,
+                    endTimeMs: 0n,
+                  }),
+                )
+            }
+          },
+        ),
     },
   }),
   live,

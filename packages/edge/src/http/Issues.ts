@@ -17,14 +17,18 @@ const words = (message: string): string => {
   return safe.length <= MAX_MESSAGE ? safe : `${safe.slice(0, MAX_MESSAGE - 1)}…`
 }
 
-/** `path` is dotted, empty for the whole body. */
+/** `path` is dotted, empty for the whole body. One issue a path: alternatives of a union complain each for itself. */
 export const ofArray = (
   issues: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyKey>; readonly message: string }>,
-): ReadonlyArray<Issue> =>
-  issues.slice(0, MAX_ISSUES).map((issue) => ({
-    path: issue.path.map(String).join(".").slice(0, MAX_MESSAGE),
-    message: words(issue.message),
-  }))
+): ReadonlyArray<Issue> => {
+  const found = new Map<string, Issue>()
+  for (const issue of issues) {
+    const path = issue.path.map(String).join(".").slice(0, MAX_MESSAGE)
+    if (!found.has(path)) found.set(path, { path, message: words(issue.message) })
+    if (found.size === MAX_ISSUES) break
+  }
+  return [...found.values()]
+}
 
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> =>
   ofArray(ParseResult.ArrayFormatter.formatErrorSync(error))

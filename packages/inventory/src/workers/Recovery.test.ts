@@ -42,7 +42,11 @@ const relay = Layer.build(Relay.layerWith({ ...Relay.defaultTimes, poll: 50, sca
 const recovery = Layer.build(Recovery.layer)
 
 const openShardCount = Effect.flatMap(ShardFence, (fence) =>
-  Effect.map(fence.closed(new Set()), (closed) => Shards.SHARDS - closed.length),
+  fence.closed(new Set()).pipe(
+    Effect.map((closed) => Shards.SHARDS - closed.length),
+    // Not reachable yet.
+    Effect.orElseSucceed(() => 0),
+  ),
 )
 
 const allOpen = eventually(openShardCount, (n) => n === Shards.SHARDS)

@@ -11,7 +11,7 @@ import type { BarrierEvent } from "@floodgate/contracts/events/BarrierEvent"
 import { partitions, Topic } from "@floodgate/contracts/events/Topic"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
 import { EventBus } from "@floodgate/runtime/event-bus/EventBus"
-import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
+import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import * as Shards from "@floodgate/runtime/redis/Shards"
 import * as Clock from "effect/Clock"
@@ -86,6 +86,7 @@ const make = Effect.gen(function* () {
   const context = yield* Effect.context<Redis>()
   const holder = randomUUID()
   const trouble = Trouble.make("recovery of closed shards")
+  const barrierTrouble = Trouble.make("asking ordering for a barrier")
 
   /** Epochs that Redis was seen to hold: a MySQL restored from an old copy must not fall behind them. */
   let floor = 0
@@ -186,8 +187,9 @@ const make = Effect.gen(function* () {
       })),
     )
     yield* ordering.getBarrier({ epoch: BigInt(epoch) }).pipe(
-      // A call that fails is asked again as one that isn't there yet: the lease's keeper ends it all if need be.
       Effect.map((answer) => new Set(answer.partitions).size),
+      // Ordering may be away for a while; giving up would only put another barrier behind the same backlog.
+      Effect.tapBoth({ onFailure: barrierTrouble.failed, onSuccess: () => barrierTrouble.worked }),
       Effect.orElseSucceed(() => 0),
       Effect.repeat({
         until: (reached) => reached >= count,
@@ -247,46 +249,48 @@ const make = Effect.gen(function* () {
 
   /** One product, its row locked: nothing is sold, cancelled or created meanwhile. Answers how many reservations. */
   const rebuild = Effect.fn("Recovery.rebuild")(function* (id: number, epoch: number) {
-    const { count, before } = yield* mysql.transaction(
-      "recovery.rebuild",
-      Effect.gen(function* () {
-        const rows = yield* sql<ProductRow>`
+    const { count, before } = yield* mysql
+      .transaction(
+        "recovery.rebuild",
+        Effect.gen(function* () {
+          const rows = yield* sql<ProductRow>`
           SELECT id, stock, CAST(ROUND(UNIX_TIMESTAMP(start_time) * 1000) AS SIGNED) AS start_ms,
             CAST(ROUND(UNIX_TIMESTAMP(end_time) * 1000) AS SIGNED) AS end_ms,
             per_user_limit, price, state, generation
           FROM product WHERE id = ${id} FOR UPDATE`
-        const row = rows[0]!
-        const [held] = yield* generationsInRedis([id])
-        const before = Number(held ?? 0)
-        // Redis may be ahead by a rebuild whose commit failed.
-        const generation = Math.max(row.generation, before) + 1
-        yield* sql`UPDATE product SET generation = ${generation} WHERE id = ${id}`
-        const count = yield* loadReservations(row, generation, epoch)
-        const reply = yield* SaleScripts.warmup
-          .run(
-            [ShardKeys.fence(Shards.shardOf(id)), ShardKeys.product(id)],
-            warmUpArgs(
-              {
-                product_id: id,
-                generation,
-                start_ms: row.start_ms,
-                end_ms: row.end_ms,
-                per_user_limit: row.per_user_limit,
-                price: row.price,
-                stock: row.stock,
-              },
-              row.state === "published",
-              epoch,
-            ),
-          )
-          .pipe(Effect.provide(context))
-        if (!Array.isArray(reply) || reply[0] !== 1) {
-          return yield* new LoadRefused({ shard: Shards.shardOf(id) })
-        }
-        return { count, before }
-      }),
-      { deadlineMs: PRODUCT_DEADLINE_MS },
-    )
+          const row = rows[0]!
+          const [held] = yield* generationsInRedis([id])
+          const before = Number(held ?? 0)
+          // Redis may be ahead by a rebuild whose commit failed.
+          const generation = Math.max(row.generation, before) + 1
+          yield* sql`UPDATE product SET generation = ${generation} WHERE id = ${id}`
+          const count = yield* loadReservations(row, generation, epoch)
+          const reply = yield* SaleScripts.warmup
+            .run(
+              [ShardKeys.fence(Shards.shardOf(id)), ShardKeys.product(id)],
+              warmUpArgs(
+                {
+                  product_id: id,
+                  generation,
+                  start_ms: row.start_ms,
+                  end_ms: row.end_ms,
+                  per_user_limit: row.per_user_limit,
+                  price: row.price,
+                  stock: row.stock,
+                },
+                row.state === "published",
+                epoch,
+              ),
+            )
+            .pipe(Effect.provide(context))
+          if (!Array.isArray(reply) || reply[0] !== 1) {
+            return yield* new LoadRefused({ shard: Shards.shardOf(id) })
+          }
+          return { count, before }
+        }),
+        { deadlineMs: PRODUCT_DEADLINE_MS },
+      )
+      .pipe(retryConflicts)
     // Nobody asks for the old records any more. Left behind, they would go by themselves, or never where a sale has no end.
     if (before > 0) {
       yield* Effect.ignore(redis.run("recovery.unlink", (c) => c.unlink(ShardKeys.buyers(id, before))))

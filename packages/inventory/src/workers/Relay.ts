@@ -55,7 +55,7 @@ export const defaultTimes: RelayTimes = {
 const BATCH = 500
 
 /** Pause after a failure, doubling from the first to the second (ms). */
-const BACKOFF_MS = [100, 5_000] as const
+const BACKOFF_MS = [100, 1_000] as const
 
 const ALL = Array.from({ length: Shards.SHARDS }, (_, shard) => shard)
 
@@ -181,9 +181,9 @@ const make = (times: RelayTimes) =>
       })
 
       /** Asks for the outcomes of one page of what was produced; answers where the next page starts, if it is worth it. */
-      const sweepPage = Effect.fnUntraced(function* (from: string, again: boolean) {
+      const sweepPage = Effect.fnUntraced(function* (from: string, upTo: string, again: boolean) {
         const [rows, [seconds]] = yield* Effect.all(
-          [range(shard, from, cursor), redis.run("relay.time", (c) => c.time())],
+          [range(shard, from, upTo), redis.run("relay.time", (c) => c.time())],
           { concurrency: 2 },
         )
         if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
@@ -213,17 +213,19 @@ const make = (times: RelayTimes) =>
 
       /** The oldest first, on and on while pages come back decided or are too old to be on their way. */
       const sweep = Effect.gen(function* () {
-        if (cursor === "") return
+        const upTo = cursor
+        if (upTo === "") return
         const now = yield* Clock.currentTimeMillis
         const again = now >= againAt
         let produced = false
         for (let from: string | undefined = "-"; from !== undefined; ) {
           const page: { next: string | undefined; empty: boolean; produced: boolean } = yield* sweepPage(
             from,
+            upTo,
             again,
           )
           // Nothing is open: whatever comes is new, even if the server's clock went back meanwhile.
-          if (page.empty) cursor = ""
+          if (page.empty && cursor === upTo) cursor = ""
           produced ||= page.produced
           from = page.next
         }

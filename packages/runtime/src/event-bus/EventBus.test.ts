@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { describe, expect, it, layer } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -21,11 +22,13 @@ import { placeOf } from "./StableHash.ts"
 
 const PARTITIONS = 4
 
+class NotYet extends Data.TaggedError("NotYet")<{ readonly cause: unknown }> {}
+
 /** Tries until the assertions hold; the last failure is the test's. */
 const eventually = (check: () => void, seconds = 30) =>
-  Effect.try({ try: check, catch: (cause) => cause }).pipe(
+  Effect.try({ try: check, catch: (cause) => new NotYet({ cause }) }).pipe(
     Effect.retry({ schedule: Schedule.spaced("20 millis"), times: seconds * 50 }),
-    Effect.orDie,
+    Effect.catchAll(({ cause }) => Effect.die(cause)),
   )
 
 const text = (message: IncomingMessage): string => Buffer.from(message.value).toString("utf8")

@@ -62,13 +62,25 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   return Effect.logFatal("the service failed", cause)
 }
 
+/** Fails with everything that is wrong with the configuration at once, telemetry's part included. */
+const checkConfiguration = <E>(options: RunOptions<E>): Effect.Effect<void, AppConfig.ConfigInvalid> =>
+  Effect.partition(
+    [
+      Effect.asVoid(AppConfig.load(Config.all([...(options.requires ?? []), options.opsPort]))),
+      Effect.asVoid(Telemetry.tracing),
+    ],
+    (check) => check,
+  ).pipe(
+    Effect.flatMap(([invalid]) =>
+      invalid.length === 0 ? Effect.void : Effect.fail(AppConfig.ConfigInvalid.merge(invalid)),
+    ),
+  )
+
 /** The life of a service after its telemetry is up, until `stop`. Fails as its layer, or one of its finalizers, fails. */
 const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStarted: () => void) =>
   Effect.scoped(
     Effect.gen(function* () {
       const readiness = yield* Readiness.Readiness
-      yield* AppConfig.load(Config.all([...(options.requires ?? []), options.opsPort]))
-
       let started = false
       yield* readiness.register(
         "started",
@@ -163,7 +175,8 @@ export const run = <E>(options: RunOptions<E>): void => {
     Effect.catchAllCause((cause) => Effect.as(report(cause), 1)),
     Effect.provide(services),
     Effect.provide(Telemetry.layer(options.service)),
-    // Only telemetry itself can fail here, so there is no log yet to say it in.
+    (service) => Effect.zipRight(checkConfiguration(options), service),
+    // Only configuration and telemetry can fail here, so there is no log yet to say it in.
     Effect.catchAllCause((cause) => Effect.as(Effect.provide(report(cause), plainLog), 1)),
     Effect.provide(AppConfig.providerLayer),
   )

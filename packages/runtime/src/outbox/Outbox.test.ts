@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -74,10 +75,13 @@ const expectInOrder = (messages: ReadonlyArray<OutgoingMessage>) => {
   }
 }
 
+class NotYet extends Data.TaggedError("NotYet")<{ readonly cause: unknown }> {}
+
+/** Tries until the assertions hold; the last failure is the test's. */
 const eventually = (check: () => void, seconds = 30) =>
-  Effect.try({ try: check, catch: (cause) => cause }).pipe(
+  Effect.try({ try: check, catch: (cause) => new NotYet({ cause }) }).pipe(
     Effect.retry({ schedule: Schedule.spaced("20 millis"), times: seconds * 50 }),
-    Effect.orDie,
+    Effect.catchAll(({ cause }) => Effect.die(cause)),
   )
 
 const unsent = Effect.flatMap(Mysql, ({ run, sql }) =>
@@ -88,7 +92,7 @@ const eventuallyUnsent = (count: number) =>
   unsent.pipe(
     Effect.filterOrFail(
       (left) => left === count,
-      (left) => new Error(`${left} rows are unsent, not ${count}`),
+      (left) => new NotYet({ cause: `${left} rows are unsent, not ${count}` }),
     ),
     Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 1_000 }),
   )
@@ -256,7 +260,7 @@ describe("Outbox", () => {
       ).pipe(
         Effect.filterOrFail(
           ([found]) => found!.n === 0,
-          () => new Error("no checkpoint yet"),
+          () => new NotYet({ cause: "no checkpoint yet" }),
         ),
         Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 200 }),
       )

@@ -100,26 +100,28 @@ const logger = (service: string): Layer.Layer<never, AppConfig.ConfigInvalid> =>
     ),
   )
 
+/** What is traced, how much of it and to where; undefined where nothing is. Invalid when a key above is. */
+export const tracing = Effect.gen(function* () {
+  const protocol = yield* AppConfig.load(tracesExporter)
+  if (protocol === "none") return undefined
+  const { environment, ratio, endpoint } = yield* AppConfig.load(
+    Config.all({
+      environment: AppConfig.appEnv,
+      ratio: Sampling.ratio,
+      endpoint: protocol === "otlp" ? otlpEndpoint : jaegerEndpoint,
+    }),
+  )
+  return { environment, ratio, exporter: { protocol, endpoint } }
+})
+
 const tracer = (service: string): Layer.Layer<never, AppConfig.ConfigInvalid> =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
-      const protocol = yield* AppConfig.load(tracesExporter)
+      const settings = yield* tracing
       // Off means off: no span objects, no SDK in memory.
-      if (protocol === "none") return Layer.setTracerEnabled(false)
-      const settings = yield* AppConfig.load(
-        Config.all({
-          environment: AppConfig.appEnv,
-          ratio: Sampling.ratio,
-          endpoint: protocol === "otlp" ? otlpEndpoint : jaegerEndpoint,
-        }),
-      )
-      const { layer: tracing } = yield* Effect.promise(() => import("./OtelTracing.ts"))
-      return tracing({
-        service,
-        environment: settings.environment,
-        ratio: settings.ratio,
-        exporter: { protocol, endpoint: settings.endpoint },
-      })
+      if (settings === undefined) return Layer.setTracerEnabled(false)
+      const { layer } = yield* Effect.promise(() => import("./OtelTracing.ts"))
+      return layer({ service, ...settings })
     }),
   )
 

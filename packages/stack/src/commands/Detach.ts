@@ -54,14 +54,19 @@ export const detach = async (setting: Setting, argv: ReadonlyArray<string>): Pro
 }
 
 const follow = async (dataDir: string): Promise<number> => {
-  for await (const event of Control.events(dataDir)) {
-    if (event.type === "ready") {
-      print(`Ready. "pnpm stack status" shows what runs where, "pnpm stack down" stops it.`)
-      return 0
+  try {
+    for await (const event of Control.events(dataDir)) {
+      if (event.type === "ready") {
+        print(`Ready. "pnpm stack status" shows what runs where, "pnpm stack down" stops it.`)
+        return 0
+      }
+      if (event.type === "failed") throw new StackError(event.message)
+      const text = line(event)
+      if (text !== undefined) print(text)
     }
-    if (event.type === "failed") throw new StackError(event.message)
-    const text = line(event)
-    if (text !== undefined) print(text)
+  } catch (cause) {
+    // It closed its door before we had heard its last word; the log has it.
+    if ((cause as NodeJS.ErrnoException).code !== "ECONNRESET") throw cause
   }
   throw new StackError(`The supervisor ended.${tail(path.join(dataDir, "logs", "supervisor.log"))}`)
 }

@@ -107,13 +107,8 @@ const flags = (ports: Ports): ReadonlyArray<string> => [
   `--memory.max-traces=${maxTraces}`,
 ]
 
-/** Jaeger 2 is a collector distribution with a configuration file instead of flags. */
-const isVersion2 = (binary: string): boolean => {
-  const text = Install.output(binary, ["version"]) ?? ""
-  return /"gitVersion":"v?2\.|^jaeger version v?2\./m.test(
-    text.replace(/\s+/g, (space) => (space.includes("\n") ? "\n" : " ")),
-  )
-}
+/** Jaeger 2, whose program is called just that, is a collector distribution: a configuration file, no flags. */
+const isVersion2 = (binary: string): boolean => path.basename(binary) === "jaeger"
 
 const writeConfig = (options: Options): string => {
   const { ports } = options

@@ -1,7 +1,8 @@
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import type { LaunchSpec } from "../process/Child.ts"
+import { Child, type LaunchSpec } from "../process/Child.ts"
+import * as Ports from "../process/Ports.ts"
 import { StackError } from "../StackError.ts"
 import * as Install from "./Install.ts"
 
@@ -59,6 +60,8 @@ export interface Options {
   readonly say: Install.Say
   /** The repository's root, for `ops/kafka/pom.xml`. */
   readonly root: string
+  /** A file to which the classes are written when the broker stops: for making the archive only. */
+  readonly rehearsal?: string
 }
 
 /** The value of KAFKA_BROKERS for a broker started by this module. */
@@ -142,28 +145,79 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
   ]
-  if (!formatted) {
-    await Install.runProgram(
-      java,
-      ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classPath, "kafka.tools.StorageTool"].concat([
-        "format",
-        "-t",
-        clusterId(options.dataDir),
-        "-c",
-        file,
-      ]),
-      { timeoutMs: 60_000 },
-    )
-  }
+  if (!formatted) await format(java, classPath, file, clusterId(options.dataDir))
   return {
     ...common,
     command: java,
     args: [
       // One small broker among many processes: the light collector and the quick compiler start in half the time.
-      ...["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", ...logging],
+      ...[
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        ...(await sharing(java, options)),
+        ...logging,
+      ],
       ...["-cp", classPath, "kafka.Kafka", file],
     ],
     cwd: options.dataDir,
+  }
+}
+
+const format = (java: string, classPath: string, file: string, cluster: string): Promise<void> =>
+  Install.runProgram(
+    java,
+    ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classPath, "kafka.tools.StorageTool"].concat([
+      "format",
+      "-t",
+      cluster,
+      "-c",
+      file,
+    ]),
+    { timeoutMs: 60_000 },
+  )
+
+/** How Java is told about the archive; one that doesn't fit (another Java) is ignored by Java itself. */
+const sharing = async (java: string, options: Options): Promise<ReadonlyArray<string>> => {
+  const quiet = ["-Xlog:cds=off", "-Xlog:cds+dynamic=off"]
+  if (options.rehearsal !== undefined) return [`-XX:ArchiveClassesAtExit=${options.rehearsal}`, ...quiet]
+  const archive = await classArchive(java, options)
+  return archive === undefined ? [] : [`-XX:SharedArchiveFile=${archive}`, "-Xshare:auto", ...quiet]
+}
+
+/**
+ * The broker's loaded classes, as Java can map them (class data sharing): starts in half the time. Made once per user
+ * and Java by a broker that starts and stops; undefined where that fails, which costs nothing but the time.
+ */
+const classArchive = async (java: string, options: Options): Promise<string | undefined> => {
+  const javaVersion = createHash("sha256")
+    .update(Install.output(java, ["--version"]) ?? "")
+    .update(fs.realpathSync(java))
+  const file = Install.cacheFolder(
+    `kafka-${version}`,
+    `classes-${javaVersion.digest("hex").slice(0, 12)}.jsa`,
+  )
+  if (fs.existsSync(file)) return file
+  options.say("rehearsing Kafka's start (once), so that later ones take half the time")
+  const folder = fs.mkdtempSync(path.join(path.dirname(file), "rehearsal-"))
+  const rehearsal = path.join(folder, "classes.jsa")
+  const [port, controllerPort] = await Promise.all([Ports.free(), Ports.free()])
+  const logFile = path.join(folder, "kafka.log")
+  try {
+    const child = new Child(
+      await prepare(
+        { how: "jars", why: "" },
+        { ...options, dataDir: path.join(folder, "data"), port, controllerPort, logFile, rehearsal },
+      ),
+    )
+    await child.start()
+    await child.stop()
+    fs.renameSync(rehearsal, file)
+    return file
+  } catch {
+    return undefined
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true })
   }
 }
 
