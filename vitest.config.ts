@@ -8,7 +8,13 @@ const shared = {
 }
 
 // Machines are small and noisy: generous in time, strict in results.
-const limits = { testTimeout: 60_000, hookTimeout: 180_000, teardownTimeout: 60_000 }
+// Logs are printed only where a test fails.
+const limits = {
+  silent: "passed-only" as const,
+  testTimeout: 60_000,
+  hookTimeout: 180_000,
+  teardownTimeout: 60_000,
+}
 
 export default defineConfig({
   ...shared,

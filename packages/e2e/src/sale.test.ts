@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { describe, expect, inject, it } from "vitest"
 import { Edge } from "./support/Edge.ts"
+import { poll } from "./support/Poll.ts"
 import { Stack } from "./support/Stack.ts"
 
 const { data, portBase } = inject("stack")
@@ -64,7 +65,12 @@ describe("the sale, end to end", () => {
       balance_after: wallet.balance,
       order_num: order.order_num,
     })
-    expect((await edge.get(`/product/${product.id}`)).data.stock).toBe(4)
+    // What is shown may be a second old.
+    await poll(
+      "the stock that is shown is 4",
+      async () => (await edge.get(`/product/${product.id}`)).data.stock === 4,
+      2_000,
+    )
   })
 
   it("pay by the sandbox provider: its signed callback makes the order paid", async () => {

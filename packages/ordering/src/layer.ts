@@ -1,16 +1,14 @@
 /** The one place that composes the ordering service. */
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
-import type { BusFailed } from "@floodgate/runtime/event-bus/BusError"
+import * as Consumer from "@floodgate/runtime/event-bus/Consumer"
 import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Mysql from "@floodgate/runtime/mysql/Mysql"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as OrderingConfig from "./OrderingConfig.ts"
 import * as Rpc from "./rpc.ts"
 import * as CancelStore from "./store/CancelStore.ts"
@@ -32,23 +30,6 @@ const MAX_CONNECTIONS = 24
  */
 export const session = { wait_timeout: 10, innodb_lock_wait_timeout: 3 }
 
-/** Between an end of a consumer that it can't help (its group was refused) and the next try, ms. */
-const CONSUMER_RESTART_MS = 5_000
-
-/** Consumes for as long as the service lives: calls are answered without it, and orders wait in the topic. */
-const keep = <R>(group: string, run: Effect.Effect<never, BusFailed, R>): Layer.Layer<never, never, R> =>
-  Layer.scopedDiscard(
-    run.pipe(
-      Effect.tapErrorCause((cause) => Effect.logError(`consumer ${group} ended; it is started again`, cause)),
-      Effect.sandbox,
-      Effect.retry({
-        while: (cause) => !Cause.isInterrupted(cause),
-        schedule: Schedule.spaced(CONSUMER_RESTART_MS),
-      }),
-      Effect.forkScoped,
-    ),
-  )
-
 /** Workers and the gRPC server: what runs. */
 const processes = Layer.mergeAll(
   Layer.unwrapEffect(
@@ -56,8 +37,8 @@ const processes = Layer.mergeAll(
       GrpcServer.layer({ port: AppConfig.port("ordering"), services: [service] }),
     ),
   ),
-  keep(OrderWorker.GROUP, OrderWorker.run),
-  keep(PaymentEvents.GROUP, PaymentEvents.run),
+  Consumer.layer(OrderWorker.GROUP, OrderWorker.run),
+  Consumer.layer(PaymentEvents.GROUP, PaymentEvents.run),
   TimeoutSweep.layer,
   CancelSweep.layer,
   PaymentEvents.parkedLayer,

@@ -48,6 +48,7 @@ export const make = Effect.gen(function* () {
   const one = yield* Effect.makeSemaphore(1)
   let keys: Keys | undefined
   let published = ""
+  let failing = false
   let fetchedMs = Number.NEGATIVE_INFINITY
 
   const fetch = Effect.gen(function* () {
@@ -60,8 +61,14 @@ export const make = Effect.gen(function* () {
     if (keys !== undefined && [...keys.keys()].some((kid) => !found.has(kid))) cache.clear()
     keys = found
     published = jwksJson
+    failing = false
   }).pipe(
-    Effect.catchAll((error) => Effect.logWarning(`identity's keys can't be fetched: ${error._tag}`)),
+    Effect.catchAll((error) => {
+      // Once a streak: it is tried every half second while there are no keys.
+      if (failing) return Effect.void
+      failing = true
+      return Effect.logWarning(`identity's keys can't be fetched: ${error._tag}`)
+    }),
     Effect.zipRight(
       Effect.sync(() => {
         fetchedMs = clock.unsafeCurrentTimeMillis()

@@ -39,6 +39,8 @@ layer(
                 return Effect.fail(new Busy({ id: 9, status: "draft" }))
               case "twice":
                 return Effect.fail(new InFlight({ id: 9 }))
+              case "again":
+                return Effect.succeed(Messages.product({ id: 78n, replayed: true }))
               case "other":
                 return Effect.fail(new IdempotencyMismatch({}))
               default:
@@ -274,6 +276,17 @@ layer(
         const answer = yield* ask("/products", { body, headers: operator })
         const paths = answer.json.data.issues.map((issue: { path: string }) => issue.path)
         assert.sameMembers(paths, ["name", "price", "stock", "image", "role", "start_time"])
+      }),
+    )
+
+    it.effect("a replay says so", () =>
+      Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        const again = yield* ask("/products", { body: { ...good(), name: "again" }, headers: operator })
+        assert.strictEqual(again.status, 201)
+        assert.strictEqual(again.headers["idempotent-replayed"], "true")
+        const first = yield* ask("/products", { body: good(), headers: operator })
+        assert.isUndefined(first.headers["idempotent-replayed"])
       }),
     )
 

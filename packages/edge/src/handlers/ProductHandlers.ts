@@ -98,7 +98,9 @@ export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
             ),
           )
           yield* cache.put(product)
-          Exchange.of(request).answerHeaders["location"] = `/products/${product.id}`
+          const { answerHeaders } = Exchange.of(request)
+          answerHeaders["location"] = `/products/${product.id}`
+          if (product.replayed) answerHeaders["idempotent-replayed"] = "true"
           return ProductView.of(product, serverClock.nowMs())
         }),
         { uninterruptible: true },

@@ -1,7 +1,7 @@
 /**
- * Products in this process, encoded and ready to send: in a rush everybody reads the same few. At most a second old;
- * one call to inventory an id, however many ask; ids that don't exist are remembered too, so that a flood of them stays
- * here.
+ * Products in this process, encoded and ready to send: in a rush everybody reads the same few. Less than half a second
+ * old; one call to inventory an id, however many ask; ids that don't exist are remembered too, so that a flood of them
+ * stays here.
  */
 import { createHash } from "node:crypto"
 import { type Busy, type Internal, type InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
@@ -24,8 +24,8 @@ export const CAPACITY = 10_000
 /** Calls to inventory under way. */
 const MAX_LOOKUPS = 256
 /** A product's life (ms), jittered so that a crowd of them doesn't expire as one. */
-const MIN_LIFE_MS = 500
-const MAX_LIFE_MS = 900
+const MIN_LIFE_MS = 200
+const MAX_LIFE_MS = 400
 /** An unknown id's life (ms): ids are given in order, and one that is published here is dropped from the list. */
 const MIN_UNKNOWN_LIFE_MS = 4_000
 const MAX_UNKNOWN_LIFE_MS = 5_000

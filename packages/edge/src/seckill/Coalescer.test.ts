@@ -138,6 +138,24 @@ describe("Coalescer", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("what has gathered leaves when nothing is under way any more", () => {
+    const { calls, layer } = makeInventory()
+    return Effect.gen(function* () {
+      const coalescer = yield* Coalescer.Coalescer
+      const answers = new Map<number, ReserveOutcome>()
+      submit(coalescer, answers, 1)
+      yield* turn
+      submit(coalescer, answers, 2)
+      submit(coalescer, answers, 3)
+      yield* reserveAll(calls[0]!)
+      yield* turn
+      assert.lengthOf(calls, 2)
+      assert.deepStrictEqual([...calls[1]!.userId], [2n, 3n])
+      yield* TestClock.adjust(Coalescer.MAX_WAIT_MS)
+      assert.lengthOf(calls, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("too many that wait are answered at once, and those that were taken keep their place", () => {
     const { calls, layer } = makeInventory()
     return Effect.gen(function* () {

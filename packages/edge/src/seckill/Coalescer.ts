@@ -1,7 +1,7 @@
 /**
  * Turns the requests of a rush into batches, one product a call: a round trip to inventory costs more than a hundred
  * reservations in it. The first request after a pause leaves at the end of the same turn of the event loop; while calls
- * are under way the next batch gathers for at most 2 ms or 128 items.
+ * are under way the next batch gathers until they are answered, for at most 2 ms or 128 items.
  *
  * An item, once taken, runs to its answer whether or not its client is still there. Every item is answered within its
  * time: what could not be sent before that is `notExecuted`, what was sent and not answered `unknown`.
@@ -66,7 +66,8 @@ interface Lane {
   readonly productId: number
   queue: Array<Waiting>
   inFlight: number
-  gathering: boolean
+  /** The gathering under way, by number; 0 where there is none. */
+  gathering: number
   /** A timer is set that answers what outlives its time while all calls are taken. */
   expiring: boolean
 }
@@ -83,6 +84,7 @@ export const make = Effect.gen(function* () {
   const run = yield* FiberSet.makeRuntime<never>()
   const lanes = new Map<number, Lane>()
   let pendingInAll = 0
+  let gatherings = 0
 
   const nowMs = () => clock.unsafeCurrentTimeMillis()
 
@@ -218,21 +220,27 @@ export const make = Effect.gen(function* () {
         Effect.suspend(() => call(lane, batch)),
         Effect.sync(() => {
           lane.inFlight--
+          // Nothing to wait for any more: what has gathered meanwhile leaves now.
+          if (lane.inFlight === 0) lane.gathering = 0
           pump(lane)
         }),
       ),
     )
   }
 
-  const gather = (lane: Lane): Effect.Effect<void> =>
-    Effect.zipRight(
+  const gather = (lane: Lane): Effect.Effect<void> => {
+    const mine = ++gatherings
+    lane.gathering = mine
+    return Effect.zipRight(
       lane.inFlight === 0 ? endOfTurn : Effect.sleep(MAX_WAIT_MS),
       Effect.sync(() => {
-        lane.gathering = false
+        if (lane.gathering !== mine) return
+        lane.gathering = 0
         if (lane.inFlight < MAX_IN_FLIGHT) launch(lane)
         pump(lane)
       }),
     )
+  }
 
   const expire = (lane: Lane): Effect.Effect<void> =>
     Effect.zipRight(
@@ -247,14 +255,13 @@ export const make = Effect.gen(function* () {
   const pump = (lane: Lane): void => {
     while (lane.queue.length >= MAX_BATCH && lane.inFlight < MAX_IN_FLIGHT) launch(lane)
     if (lane.queue.length === 0) {
-      if (lane.inFlight === 0 && !lane.gathering) lanes.delete(lane.productId)
+      if (lane.inFlight === 0 && lane.gathering === 0) lanes.delete(lane.productId)
     } else if (lane.inFlight >= MAX_IN_FLIGHT) {
       if (!lane.expiring) {
         lane.expiring = true
         run(expire(lane))
       }
-    } else if (!lane.gathering) {
-      lane.gathering = true
+    } else if (lane.gathering === 0) {
       run(gather(lane))
     }
   }
@@ -262,7 +269,7 @@ export const make = Effect.gen(function* () {
   const laneOf = (productId: number): Lane => {
     let lane = lanes.get(productId)
     if (lane === undefined) {
-      lane = { productId, queue: [], inFlight: 0, gathering: false, expiring: false }
+      lane = { productId, queue: [], inFlight: 0, gathering: 0, expiring: false }
       lanes.set(productId, lane)
     }
     return lane

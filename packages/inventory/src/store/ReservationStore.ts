@@ -9,16 +9,13 @@ import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Shards from "@floodgate/runtime/redis/Shards"
-import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
-import * as Clock from "effect/Clock"
+import * as BatchSpans from "@floodgate/runtime/telemetry/BatchSpans"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type * as Tracer from "effect/Tracer"
 import * as BuyerRecord from "../domain/BuyerRecord.ts"
 import {
   answersOf,
@@ -332,36 +329,21 @@ const make = Effect.gen(function* () {
     }
   })
 
-  /** The sampled items' part of the trace: one span each under its own parent, all as long as the call. */
-  const reserveTraced = Effect.fnUntraced(function* (batch: ReservationBatch) {
-    const spans: Array<Tracer.Span> = []
-    const traceparents: Array<string | undefined> = []
-    for (let i = 0; i < batch.traceparents.length; i++) {
-      const parent = batch.traceparents[i]!
-      if (TraceContext.parse(parent) === undefined) {
-        traceparents.push(undefined)
-        continue
-      }
-      const span = yield* TraceContext.withParent(parent)(
-        Effect.makeSpan("redis reserve", {
-          kind: "client",
-          attributes: {
-            "db.system.name": "redis",
-            "db.operation.batch.size": batch.user_ids.length,
-            "floodgate.product_id": batch.product_id,
-          },
-        }),
-      )
-      const ids = TraceContext.idsOf(span)
-      spans.push(span)
-      traceparents.push(ids === undefined ? undefined : TraceContext.format(ids))
-    }
-    return yield* Effect.onExit(reserveUntraced(batch, traceparents), (exit) =>
-      Effect.map(Clock.currentTimeNanos, (endTime) => {
-        for (const span of spans) span.end(endTime, Exit.asVoid(exit))
-      }),
+  /** The sampled items' part of the trace: one span each under its own parent. */
+  const reserveTraced = (batch: ReservationBatch) =>
+    BatchSpans.around(
+      "redis reserve",
+      {
+        kind: "client",
+        attributes: {
+          "db.system.name": "redis",
+          "db.operation.batch.size": batch.user_ids.length,
+          "floodgate.product_id": batch.product_id,
+        },
+      },
+      batch.traceparents,
+      (traceparents) => reserveUntraced(batch, traceparents),
     )
-  })
 
   const reserveBatch = (batch: ReservationBatch): Effect.Effect<ReservationAnswers, InvalidInput> => {
     const problem = problemOf(batch)

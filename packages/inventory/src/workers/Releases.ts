@@ -5,9 +5,10 @@
  */
 import { OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
+import * as Consumer from "@floodgate/runtime/event-bus/Consumer"
 import { EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type OrderRef, ReservationStore } from "../store/ReservationStore.ts"
@@ -25,9 +26,14 @@ const decode = Schema.decodeUnknown(Schema.parseJson(OrderEvent))
 
 const ENDING = new Set(["order.rejected", "order.cancelled"])
 
-/** What an event gives back. An event of a later version that we can't read is left out: the stock stays sold. */
-const refsOf = (message: IncomingMessage): Effect.Effect<ReadonlyArray<OrderRef>> =>
-  decode(Buffer.from(message.value).toString("utf8")).pipe(
+/**
+ * What a message gives back. Every order's creation passes here too, and isn't worth reading. An event of a later
+ * version that we can't read is left out: the stock stays sold.
+ */
+const refsOf = (message: IncomingMessage): Effect.Effect<ReadonlyArray<OrderRef>> => {
+  const type = message.headers["event-type"]
+  if (type !== undefined && !ENDING.has(type)) return Effect.succeed([])
+  return decode(Buffer.from(message.value).toString("utf8")).pipe(
     Effect.map((event) =>
       ENDING.has(event.type)
         ? event.changes.map(({ product_id, user_id, order_num }) => ({ product_id, user_id, order_num }))
@@ -44,6 +50,7 @@ const refsOf = (message: IncomingMessage): Effect.Effect<ReadonlyArray<OrderRef>
       ),
     ),
   )
+}
 
 /** Releases what a batch of order events gives back. Fails where Redis gave no definite answer within 5 s. */
 export const handle = Effect.fn("Releases.handle")(function* (batch: ReadonlyArray<IncomingMessage>) {
@@ -60,21 +67,16 @@ export const handle = Effect.fn("Releases.handle")(function* (batch: ReadonlyArr
   })
 })
 
-/** Consumes while the scope is open. Where the bus refuses the group, it is tried again every 30 s: an operator may mend it meanwhile. */
-export const layer: Layer.Layer<never, never, EventBus | ReservationStore> = Layer.scopedDiscard(
+/** Consumes while the scope is open. */
+export const layer: Layer.Layer<never, never, EventBus | ReservationStore> = Consumer.layer(
+  GROUP,
   Effect.gen(function* () {
     const bus = yield* EventBus
     const context = yield* Effect.context<ReservationStore>()
-    yield* bus
-      .consume({
-        group: GROUP,
-        topics: [Topic.OrderEvents],
-        handle: (batch) => Effect.provide(handle(batch), context),
-      })
-      .pipe(
-        Effect.tapError((error) => Effect.logError("releases are refused by the event bus", error)),
-        Effect.retry(Schedule.spaced("30 seconds")),
-        Effect.forkScoped,
-      )
+    return yield* bus.consume({
+      group: GROUP,
+      topics: [Topic.OrderEvents],
+      handle: (batch) => Effect.provide(handle(batch), context),
+    })
   }),
 )

@@ -2,11 +2,11 @@
  * Goes on with cancels that were asked for and aren't finished: their process crashed, payment couldn't be reached, or
  * the provider is silent.
  */
+import * as Sweep from "@floodgate/runtime/lifecycle/Sweep"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { CancelStore } from "../store/CancelStore.ts"
 import { Canceller } from "./Canceller.ts"
-import * as Sweep from "./Sweep.ts"
 
 const PAGE = 200
 const MAX_PAGES = 50
@@ -27,7 +27,5 @@ export const page = (quietMs: number) =>
   })
 
 export const layer: Layer.Layer<never, never, CancelStore | Canceller> = Layer.scopedDiscard(
-  Effect.forkScoped(
-    Sweep.run({ name: "cancel sweep", everyMs: EVERY_MS, maxPages: MAX_PAGES, page: page(QUIET_MS) }),
-  ),
+  Sweep.make({ name: "cancel sweep", everyMs: EVERY_MS, maxPages: MAX_PAGES, page: page(QUIET_MS) }),
 )

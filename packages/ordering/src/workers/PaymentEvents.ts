@@ -5,6 +5,7 @@
 import { PaymentEvent } from "@floodgate/contracts/events/PaymentEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import * as Sweep from "@floodgate/runtime/lifecycle/Sweep"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
@@ -18,7 +19,6 @@ import * as Schema from "effect/Schema"
 import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Applied, PaymentStore } from "../store/PaymentStore.ts"
 import { isPoison } from "./Poison.ts"
-import * as Sweep from "./Sweep.ts"
 
 export const GROUP = "ordering"
 
@@ -183,12 +183,10 @@ export const parkedPage = Effect.gen(function* () {
 
 /** The sweep over parked events. */
 export const parkedLayer: Layer.Layer<never, never, PaymentStore | OutboxRelay> = Layer.scopedDiscard(
-  Effect.forkScoped(
-    Sweep.run({
-      name: "parked payment events",
-      everyMs: PARKED_EVERY_MS,
-      maxPages: PARKED_MAX_PAGES,
-      page: Effect.suspend(() => parkedPage),
-    }),
-  ),
+  Sweep.make({
+    name: "parked payment events",
+    everyMs: PARKED_EVERY_MS,
+    maxPages: PARKED_MAX_PAGES,
+    page: Effect.suspend(() => parkedPage),
+  }),
 )

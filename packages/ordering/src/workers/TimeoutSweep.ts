@@ -2,11 +2,11 @@
  * Cancels orders that stayed unpaid past their time by MySQL's clock. Several instances share the work: each marks the
  * orders it takes. What a crash leaves behind is the cancel sweep's.
  */
+import * as Sweep from "@floodgate/runtime/lifecycle/Sweep"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { CancelStore } from "../store/CancelStore.ts"
 import { Canceller } from "./Canceller.ts"
-import * as Sweep from "./Sweep.ts"
 
 const PAGE = 200
 const MAX_PAGES = 100
@@ -23,12 +23,10 @@ export const page = Effect.gen(function* () {
 })
 
 export const layer: Layer.Layer<never, never, CancelStore | Canceller> = Layer.scopedDiscard(
-  Effect.forkScoped(
-    Sweep.run({
-      name: "time-out sweep",
-      everyMs: EVERY_MS,
-      maxPages: MAX_PAGES,
-      page: Effect.suspend(() => page),
-    }),
-  ),
+  Sweep.make({
+    name: "time-out sweep",
+    everyMs: EVERY_MS,
+    maxPages: MAX_PAGES,
+    page: Effect.suspend(() => page),
+  }),
 )

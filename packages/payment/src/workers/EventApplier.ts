@@ -17,7 +17,7 @@ export class EventApplier extends Context.Tag("@floodgate/payment/workers/EventA
     Effect.gen(function* () {
       const store = yield* PaymentStore
       const channels = yield* Channels
-      return yield* Sweep.make("provider events", store.claimEvents(BATCH), (row) =>
+      return yield* Sweep.ofRows("provider events", store.claimEvents(BATCH), (row) =>
         Effect.gen(function* () {
           const channel = channels.get(row.channel)
           if (channel === undefined) return

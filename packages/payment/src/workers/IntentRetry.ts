@@ -11,6 +11,6 @@ export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
     const store = yield* PaymentStore
     const payments = yield* Payments
-    yield* Sweep.make("undecided payments", store.claimIntents(BATCH), payments.start)
+    yield* Sweep.ofRows("undecided payments", store.claimIntents(BATCH), payments.start)
   }),
 )

@@ -11,7 +11,7 @@ export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
     const store = yield* PaymentStore
     const channels = yield* Channels
-    yield* Sweep.make("refunds", store.claimRefunds(BATCH), (refund) =>
+    yield* Sweep.ofRows("refunds", store.claimRefunds(BATCH), (refund) =>
       Effect.gen(function* () {
         const channel = channels.get(refund.channel)
         if (channel === undefined) return

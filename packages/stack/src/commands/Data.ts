@@ -4,6 +4,7 @@ import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Databases from "../Databases.ts"
 import { given } from "../Engines.ts"
+import { isRunning } from "../process/Alive.ts"
 import * as Secrets from "../Secrets.ts"
 import { type Database, databases } from "../Services.ts"
 import { StackError } from "../StackError.ts"
@@ -77,7 +78,7 @@ export const down = async (dataDir: string, wipe: boolean): Promise<number> => {
   if (running !== undefined && (await Control.isAlive(dataDir))) {
     await Control.ask(dataDir, "POST", "/down")
     const deadline = Date.now() + downMs
-    while (isProcess(running.pid)) {
+    while (isRunning(running.pid)) {
       if (Date.now() > deadline)
         throw new StackError(`The supervisor (pid ${running.pid}) still hasn't stopped.`)
       await sleep(50)
@@ -92,16 +93,4 @@ export const down = async (dataDir: string, wipe: boolean): Promise<number> => {
     print(`Wiped ${dataDir}.`)
   }
   return 0
-}
-
-const isProcess = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    // A zombie whose parent doesn't collect it isn't running any more.
-    return (
-      process.platform !== "linux" || !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, "utf8"))
-    )
-  } catch {
-    return false
-  }
 }

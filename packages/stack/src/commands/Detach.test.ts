@@ -4,19 +4,11 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { isRunning } from "../process/Alive.ts"
 import * as Ports from "../process/Ports.ts"
 import type { Status } from "../supervisor/Status.ts"
 
 const launcher = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../bin/floodgate.mjs")
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe("pnpm stack", () => {
   let folder: string
@@ -66,12 +58,12 @@ describe("pnpm stack", () => {
     const { redis } = await status()
     expect(redis).toMatchObject({ state: "ready", url: `redis://127.0.0.1:${redisPort}` })
     const supervisor = JSON.parse(fs.readFileSync(path.join(folder, "data", "supervisor.json"), "utf8")).pid
-    expect(isAlive(supervisor)).toBe(true)
+    expect(isRunning(supervisor)).toBe(true)
 
     const down = await floodgate("down")
     expect(down.code).toBe(0)
-    expect(isAlive(redis?.pid ?? 0)).toBe(false)
-    expect(isAlive(supervisor)).toBe(false)
+    expect(isRunning(redis?.pid ?? 0)).toBe(false)
+    expect(isRunning(supervisor)).toBe(false)
     expect((await floodgate("status", "--json")).out.trim()).toBe("{}")
   })
 
@@ -80,7 +72,7 @@ describe("pnpm stack", () => {
     const { redis } = await status()
     const supervisor = JSON.parse(fs.readFileSync(path.join(folder, "data", "supervisor.json"), "utf8")).pid
     process.kill(supervisor, "SIGKILL")
-    await vi.waitFor(() => expect(isAlive(redis?.pid ?? 0)).toBe(false), { timeout: 10_000, interval: 50 })
+    await vi.waitFor(() => expect(isRunning(redis?.pid ?? 0)).toBe(false), { timeout: 10_000, interval: 50 })
     expect((await floodgate("up", "--detach", "--only", "redis")).code).toBe(0)
   })
 

@@ -10,6 +10,9 @@ import { print, type Setting } from "./Setting.ts"
 /** How often we look whether our launcher still lives. */
 const launcherCheckMs = 1000
 
+/** One Ctrl-C may arrive twice, from the terminal and from a package runner; a second press takes longer than this. */
+const secondPressMs = 500
+
 /**
  * Brings the stack up and keeps it until a signal, `stack down`, or (unless `detached`) the death of whoever launched
  * us. Returns the exit code: 0 after a stop that was asked for, 1 when the stack didn't come up.
@@ -26,6 +29,7 @@ export const run = async (setting: Setting, options: { readonly detached: boolea
   }
   const supervisor = new Supervisor({ ...setting, report })
   let stopping = false
+  let stoppingSince = 0
   let stopped: () => void = () => {}
   const asked = new Promise<void>((resolve) => {
     stopped = resolve
@@ -33,6 +37,7 @@ export const run = async (setting: Setting, options: { readonly detached: boolea
   const stop = (why: string): void => {
     if (stopping) return
     stopping = true
+    stoppingSince = Date.now()
     print(`\n${why}: stopping edge, services, engines …`)
     void supervisor.stop().then(stopped)
   }
@@ -45,7 +50,7 @@ export const run = async (setting: Setting, options: { readonly detached: boolea
   })
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (stopping && signal === "SIGINT") supervisor.killAll()
+      if (stopping && signal === "SIGINT" && Date.now() - stoppingSince > secondPressMs) supervisor.killAll()
       stop(signal)
     })
   }

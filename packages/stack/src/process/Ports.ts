@@ -1,17 +1,21 @@
 import { execFileSync } from "node:child_process"
+import { randomInt } from "node:crypto"
 import * as fs from "node:fs"
 import * as net from "node:net"
+import { StackError } from "../StackError.ts"
 
-/** A port of 127.0.0.1 that nobody listens on now. Another program may still take it before its user does. */
-export const free = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once("error", reject)
-    server.listen({ port: 0, host: "127.0.0.1", exclusive: true }, () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
+/** Below the range from which systems take ports for outgoing connections: one of those would be in the way, too. */
+const lowest = 15_000
+const highest = 32_000
+
+/** A port that nobody uses now. Another program may still take it before its user does. */
+export const free = async (): Promise<number> => {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = randomInt(lowest, highest)
+    if (await isFree(port)) return port
+  }
+  throw new StackError(`No free port was found between ${lowest} and ${highest}.`)
+}
 
 const canListen = (port: number, host?: string): Promise<boolean> =>
   new Promise((resolve) => {

@@ -76,6 +76,7 @@ export class Supervisor {
   async start(): Promise<void> {
     const began = Date.now()
     try {
+      this.#checkServices()
       if (this.#isDev) await this.#startDev()
       else await this.#startElsewhere()
       if (this.#stopping !== undefined) throw new StackError("stopped while starting")
@@ -205,20 +206,28 @@ export class Supervisor {
     })
   }
 
-  /** Starts the chosen services side by side; those that use the bus once it is there. */
-  async #startServices(bus: Promise<void>): Promise<void> {
-    const chosen = services.filter(
+  /** The services to start: those asked for that exist here. */
+  get #chosen(): ReadonlyArray<Service> {
+    return services.filter(
       (name) => this.#options.selection.services.has(name) && (this.#isDev || !facts[name].devOnly),
     )
-    if (chosen.length === 0) return
-    if (this.#build.problem !== undefined) throw new StackError(this.#build.problem)
-    for (const name of chosen) {
+  }
+
+  /** Fails before anything is started when a service couldn't run anyway. */
+  #checkServices(): void {
+    if (this.#chosen.length > 0 && this.#build.problem !== undefined)
+      throw new StackError(this.#build.problem)
+    for (const name of this.#chosen) {
       if (!fs.existsSync(path.join(this.#options.root, facts[name].entry))) {
         throw new StackError(`${name} can't be started: ${facts[name].entry} is missing.`)
       }
     }
+  }
+
+  /** Starts the chosen services side by side; those that use the bus once it is there. */
+  async #startServices(bus: Promise<void>): Promise<void> {
     await Promise.all(
-      chosen.map(async (name) => {
+      this.#chosen.map(async (name) => {
         if (facts[name].needsBus) await bus
         await this.#step(name, async () => {
           const child = new Child(this.#serviceSpec(name))
@@ -327,11 +336,7 @@ export class Supervisor {
   #wantedPorts(): ReadonlyArray<PortTable.PortName> {
     const { selection } = this.#options
     const wanted: Array<PortTable.PortName> = []
-    for (const name of services) {
-      if (selection.services.has(name) && (this.#isDev || !facts[name].devOnly)) {
-        wanted.push(facts[name].port, facts[name].opsPort)
-      }
-    }
+    for (const name of this.#chosen) wanted.push(facts[name].port, facts[name].opsPort)
     if (this.#plans === undefined) return wanted
     const { mysql, redis, bus, jaeger } = this.#plans
     const starts = (name: "mysql" | "redis" | "bus" | "jaeger", chosen: Plan) =>
