@@ -94,7 +94,7 @@ export const make = Effect.gen(function* () {
     )
     return yield* http.execute(request).pipe(
       Effect.flatMap((response) =>
-        response.status < 300 ? response.json : Effect.fail(new Error(`${path} answered ${response.status}`)),
+        response.status < 300 ? response.json : Effect.fail(unavailable(`${path} answered ${response.status}`)),
       ),
       Effect.scoped,
       deadlines.within("provider.call"),

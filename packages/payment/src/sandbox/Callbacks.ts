@@ -5,6 +5,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Signature from "@floodgate/contracts/payment/CallbackSignature"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -23,6 +24,9 @@ const TIMEOUT = Duration.seconds(5)
 
 /** Callbacks that may be under way at once; one over it waits for the next ask of the merchant. */
 const MAX_UNDER_WAY = 10_000
+
+/** The merchant answered, but with a status that asks for another try. */
+class NotTaken extends Data.TaggedError("NotTaken")<{ readonly status: number }> {}
 
 export interface Callback {
   readonly type: "payment.succeeded" | "payment.failed" | "refund.succeeded"
@@ -63,7 +67,7 @@ export class Callbacks extends Context.Tag("@floodgate/payment/sandbox/Callbacks
             ) {
               return yield* Effect.logWarning(`the merchant refused a callback with ${response.status}`)
             }
-            return yield* Effect.fail(new Error(`the merchant answered ${response.status}`))
+            return yield* new NotTaken({ status: response.status })
           }).pipe(
             Effect.scoped,
             Effect.timeout(TIMEOUT),

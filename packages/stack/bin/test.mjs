@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// `pnpm test`: the packages' own tests on real engines, then the black-box tests on a whole stack, one after the other
+// because both want all of a small machine. Arguments go to vitest. Ends with "N passed, N failed".
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
+const vitest = path.join(root, "node_modules", "vitest", "vitest.mjs")
+const reports = fs.mkdtempSync(path.join(os.tmpdir(), "floodgate-test-"))
+
+/** Runs one project; what its report counts. A run without a report, or one that fails without a failing test, is a failure. */
+const run = (project, args) =>
+  new Promise((resolve) => {
+    const report = path.join(reports, `${project}.json`)
+    const child = spawn(
+      process.execPath,
+      [
+        vitest,
+        "run",
+        "--project",
+        project,
+        "--passWithNoTests",
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+        ...args,
+      ],
+      { cwd: root, stdio: "inherit" },
+    )
+    child.once("close", (status) => {
+      let passed = 0
+      let failed = 0
+      try {
+        for (const file of JSON.parse(fs.readFileSync(report, "utf8")).testResults) {
+          const count = (kind) => file.assertionResults.filter((test) => test.status === kind).length
+          passed += count("passed")
+          // A file that can't even be loaded has no tests of its own.
+          failed += count("failed") || (file.status === "failed" ? 1 : 0)
+        }
+      } catch {
+        failed++
+      }
+      if (status !== 0 && failed === 0) failed++
+      resolve({ passed, failed })
+    })
+  })
+
+// Ctrl-C reaches vitest by itself; this process stays to clean up after it.
+process.on("SIGINT", () => undefined)
+
+let passed = 0
+let failed = 0
+for (const project of ["packages", "e2e"]) {
+  const counts = await run(project, process.argv.slice(2))
+  passed += counts.passed
+  failed += counts.failed
+}
+fs.rmSync(reports, { recursive: true, force: true })
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
