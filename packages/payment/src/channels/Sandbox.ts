@@ -5,6 +5,7 @@
 
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { InvalidInput, Unauthenticated } from "@floodgate/contracts/errors/Errors"
 import * as Signature from "@floodgate/contracts/payment/CallbackSignature"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
@@ -93,9 +94,8 @@ export const make = Effect.gen(function* () {
       HttpClientRequest.bodyUint8Array(bytes, "application/json"),
     )
     return yield* http.execute(request).pipe(
-      Effect.flatMap((response) =>
-        response.status < 300 ? response.json : Effect.fail(unavailable(`${path} answered ${response.status}`)),
-      ),
+      Effect.flatMap(HttpClientResponse.filterStatusOk),
+      Effect.flatMap((response) => response.json),
       Effect.scoped,
       deadlines.within("provider.call"),
       Effect.mapError(unavailable),
