@@ -1,4 +1,9 @@
-/** One click, one trace, from the edge to the committed order, asked of a real Jaeger. */
+/** One click, one trace, from the edge to the committed order, asked of a real Jaeger; and both roads to it. */
+import * as Ports from "@floodgate/runtime/config/Ports"
+import * as Provider from "@floodgate/runtime/config/Provider"
+import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
+import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
+import * as Effect from "effect/Effect"
 import { describe, expect, inject, it } from "vitest"
 import { Edge } from "./support/Edge.ts"
 import { poll } from "./support/Poll.ts"
@@ -47,5 +52,33 @@ describe("tracing", () => {
         expect.stringMatching(/^ordering: order create/),
       ]),
     )
+  })
+
+  it.each([
+    ["otlp", "OTEL_EXPORTER_OTLP_ENDPOINT", Ports.portOf(portBase, "jaegerOtlpHttp"), ""],
+    ["jaeger", "OTEL_EXPORTER_JAEGER_ENDPOINT", Ports.portOf(portBase, "jaegerThriftHttp"), "/api/traces"],
+  ] as const)("the %s exporter reaches Jaeger's own receiver", async (exporter, key, port, path) => {
+    const jaeger = (await stack.status())["jaeger"]
+    const service = `probe-${exporter}`
+    const traceparent = await TraceContext.current.pipe(
+      Effect.withSpan("a probe"),
+      // Telemetry's scope ends with the program, and flushes what it has.
+      Effect.provide(Telemetry.layer(service)),
+      Effect.provide(
+        Provider.layerTest({
+          OTEL_TRACES_EXPORTER: exporter,
+          OTEL_TRACES_SAMPLER_ARG: "1",
+          [key]: `http://127.0.0.1:${port}${path}`,
+        }),
+      ),
+      Effect.runPromise,
+    )
+    const traceId = traceparent!.split("-")[1]
+    const trace = await poll("the probe is in Jaeger", async () => {
+      const response = await fetch(`${jaeger!.url}/api/traces/${traceId}`)
+      return response.ok ? ((await response.json()) as any).data[0] : undefined
+    })
+    expect(trace.spans.map((span: JaegerSpan) => span.operationName)).toEqual(["a probe"])
+    expect(Object.values<any>(trace.processes)[0].serviceName).toBe(service)
   })
 })
