@@ -3,7 +3,7 @@
  * only. Values that are plain strings are marked `dev-only-`, key files carry `"environment": "dev"`; stage and prod
  * refuse both.
  */
-import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto"
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { Database } from "./Services.ts"
@@ -20,6 +20,20 @@ export interface Secrets {
 }
 
 const devOnly = (): string => `dev-only-${randomBytes(24).toString("hex")}`
+
+/**
+ * A new RSA-2048 key. By way of PEM, because in Node 20 exporting the generated key object itself as JWK can deadlock:
+ * the export holds the key's mutex while it allocates, and a garbage collection then runs the destructor of the
+ * finished generation, which wants the same mutex.
+ */
+const newPrivateJwk = () => {
+  const { privateKey } = generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  })
+  return createPrivateKey(privateKey).export({ format: "jwk" })
+}
 
 /** Reads a file of the secrets folder, or makes it with what `make` returns. Never half-written. */
 const keep = <A>(file: string, make: () => A): A => {
@@ -51,7 +65,7 @@ export const load = (dataDir: string): Secrets => {
       {
         kid: randomUUID(),
         created_at: new Date().toISOString(),
-        private_jwk: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
+        private_jwk: newPrivateJwk(),
       },
     ],
   }))

@@ -1,5 +1,11 @@
 /** Access tokens of a test's own signing key. */
-import { createSign, generateKeyPairSync, type KeyObject } from "node:crypto"
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSign,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto"
 import { AUDIENCE, ISSUER, TYPE } from "../auth/AccessToken.ts"
 
 export interface SigningKey {
@@ -9,11 +15,16 @@ export interface SigningKey {
 }
 
 export const signingKey = (kid: string): SigningKey => {
-  const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  // By way of PEM: in Node 20 exporting the generated key object itself as JWK can deadlock with garbage collection.
+  const pem = generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  })
   return {
     kid,
-    privateKey,
-    publicJwk: { ...publicKey.export({ format: "jwk" }), kid, use: "sig", alg: "RS256" },
+    privateKey: createPrivateKey(pem.privateKey),
+    publicJwk: { ...createPublicKey(pem.publicKey).export({ format: "jwk" }), kid, use: "sig", alg: "RS256" },
   }
 }
 

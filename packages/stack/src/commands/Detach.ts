@@ -53,7 +53,21 @@ export const detach = async (setting: Setting, argv: ReadonlyArray<string>): Pro
   return follow(dataDir)
 }
 
-const follow = async (dataDir: string): Promise<number> => {
+/** A supervisor that doesn't answer for this long is given up: it is frozen, not busy. */
+const silentMs = 30_000
+
+/** Rejects once the supervisor of this folder has been silent for too long. */
+const watchSilence = async (dataDir: string, over: AbortSignal): Promise<never> => {
+  for (let heardMs = Date.now(); ; ) {
+    await sleep(2000, undefined, { signal: over })
+    if (await Control.isAlive(dataDir)) heardMs = Date.now()
+    else if (Date.now() - heardMs > silentMs) {
+      throw new StackError(`The supervisor is silent.${tail(path.join(dataDir, "logs", "supervisor.log"))}`)
+    }
+  }
+}
+
+const hear = async (dataDir: string): Promise<number> => {
   try {
     for await (const event of Control.events(dataDir)) {
       if (event.type === "ready") {
@@ -69,4 +83,14 @@ const follow = async (dataDir: string): Promise<number> => {
     if ((cause as NodeJS.ErrnoException).code !== "ECONNRESET") throw cause
   }
   throw new StackError(`The supervisor ended.${tail(path.join(dataDir, "logs", "supervisor.log"))}`)
+}
+
+/** Prints what the supervisor tells until everything is ready. */
+const follow = async (dataDir: string): Promise<number> => {
+  const over = new AbortController()
+  try {
+    return await Promise.race([hear(dataDir), watchSilence(dataDir, over.signal)])
+  } finally {
+    over.abort()
+  }
 }
