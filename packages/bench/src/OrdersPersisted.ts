@@ -80,6 +80,9 @@ const writeRaw = async (
 
 const NOW = "2026-01-01 00:00:00.000"
 
+/** Far off: the stack under test would cancel what has expired, and be measured doing so. */
+const EXPIRES = "2099-01-01 00:00:00.000"
+
 const insertProduct = async (pool: mysql.Pool, stock: number): Promise<number> => {
   const [header] = await pool.execute<mysql.ResultSetHeader>(
     `INSERT INTO inventory.product (name, price, stock, initial_stock, start_time, per_user_limit, publisher_id, state,
