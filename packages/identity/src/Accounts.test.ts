@@ -229,7 +229,7 @@ describe("Accounts", () => {
           "audit",
           sql<Record<string, unknown>>`
             SELECT actor_id, action, target_type, target_id, before_json, after_json, reason FROM audit
-            WHERE target_id = ${String(user.id)} ORDER BY id`,
+            WHERE target_id = ${String(user.id)} AND action = 'user.roles' ORDER BY id`,
         )
         assert.lengthOf(rows, 2)
         assert.deepInclude(rows[0], {

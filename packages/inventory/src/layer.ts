@@ -39,7 +39,9 @@ const stores = Layer.mergeAll(ProductStore.layer, ReservationStore.layer, ShardF
   ),
 )
 
-const application = Layer.mergeAll(Catalog.layer, Publishing.layer, Sale.layer).pipe(Layer.provideMerge(stores))
+const application = Layer.mergeAll(Catalog.layer, Publishing.layer, Sale.layer).pipe(
+  Layer.provideMerge(stores),
+)
 
 const infrastructure = Layer.mergeAll(
   Mysql.layer({ url: AppConfig.redactedUrl("MYSQL_URL_INVENTORY") }),

@@ -1,8 +1,8 @@
 /** Accounts, their credentials and roles in MySQL. */
 import { NotFound, UsernameTaken } from "@floodgate/contracts/errors/Errors"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
-import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -98,8 +98,17 @@ const make = Effect.gen(function* () {
             yield* sql`INSERT INTO credential (user_id, password_hash) VALUES (${insertId}, ${passwordHash})`
             yield* sql`INSERT INTO role_binding (user_id, role) VALUES (${insertId}, 'customer')`
             yield* sql`INSERT INTO wallet (user_id) VALUES (${insertId})`
+            yield* Audit.append([
+              {
+                actorId: insertId,
+                action: "user.register",
+                targetType: "user",
+                targetId: insertId,
+                after: { roles: ["customer"] },
+              },
+            ])
             return yield* Effect.orDie(Effect.catchTag(find(insertId), "SqlError", Effect.fail))
-          }),
+          }).pipe(Effect.provideService(Mysql, mysql)),
         )
         .pipe(
           retryConflicts,
@@ -145,28 +154,34 @@ const make = Effect.gen(function* () {
     ),
 
     setRoles: Effect.fn("UserStore.setRoles")(function* ({ userId, roles, reason, requestId, actorId }) {
-      const traceId = TraceContext.parse(yield* TraceContext.current)?.traceId ?? null
       return yield* mysql
         .transaction(
           "UserStore.setRoles",
           Effect.gen(function* () {
             yield* sql`SELECT id FROM user WHERE id = ${userId} FOR UPDATE`
             const before = yield* find(userId)
-            const done =
-              requestId === "" ? [] : yield* sql`SELECT 1 FROM audit WHERE request_id = ${requestId}`
+            const done = yield* Audit.isRecorded("user.roles", requestId)
             const wanted = [...new Set(roles)].sort()
-            if (done.length > 0 || wanted.join() === before.roles.join()) return before
+            if (done || wanted.join() === before.roles.join()) return before
             yield* sql`DELETE FROM role_binding WHERE user_id = ${userId}`
             yield* sql`INSERT INTO role_binding (user_id, role)
               SELECT ${userId}, role FROM JSON_TABLE(${JSON.stringify(wanted)}, '$[*]'
                 COLUMNS (role VARCHAR(16) PATH '$')) wanted`
             yield* sql`UPDATE user SET updated_at = UTC_TIMESTAMP(3) WHERE id = ${userId}`
-            yield* sql`INSERT INTO audit
-              (actor_id, action, target_type, target_id, before_json, after_json, reason, trace_id, request_id)
-              VALUES (${actorId}, 'user.roles', 'user', ${String(userId)}, ${JSON.stringify({ roles: before.roles })},
-                ${JSON.stringify({ roles: wanted })}, ${reason}, ${traceId}, ${requestId === "" ? null : requestId})`
+            yield* Audit.append([
+              {
+                actorId,
+                action: "user.roles",
+                targetType: "user",
+                targetId: userId,
+                before: { roles: before.roles },
+                after: { roles: wanted },
+                reason,
+                requestId,
+              },
+            ])
             return yield* find(userId)
-          }),
+          }).pipe(Effect.provideService(Mysql, mysql)),
         )
         .pipe(retryConflicts)
     }),
