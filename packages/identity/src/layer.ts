@@ -1,4 +1,5 @@
 /** The one place that composes the identity service. */
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
@@ -24,6 +25,7 @@ export const application = Accounts.layer.pipe(Layer.provideMerge(stores), Layer
 const processes = Layer.mergeAll(
   GrpcServer.layer({ port: AppConfig.port("identity"), services: [rpc] }),
   TokenSweep.layer,
+  Sealer.layer({ service: "identity" }),
 )
 
 const infrastructure = Layer.mergeAll(

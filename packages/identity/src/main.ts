@@ -1,3 +1,4 @@
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import * as AccessTokens from "./AccessTokens.ts"
@@ -12,6 +13,7 @@ Main.run({
     AppConfig.port("identity"),
     AppConfig.redactedUrl("MYSQL_URL_IDENTITY"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AuditConfig.config,
     AccessTokens.keys,
     RefreshTokens.key,
   ],

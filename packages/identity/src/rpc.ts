@@ -3,6 +3,7 @@ import { InvalidInput, NotFound, Unauthenticated } from "@floodgate/contracts/er
 import { WalletEntryKind, WalletOutcome } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { isRole, permits } from "@floodgate/contracts/Roles"
 import { IdentityRpc } from "@floodgate/contracts/rpc/Services"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -203,4 +204,6 @@ export const rpc = GrpcServer.service(IdentityRpc, {
     }
     return entryMessage(yield* orBusy(wallets.credit(credit)))
   }),
+
+  listAudit: AuditList.handler,
 })

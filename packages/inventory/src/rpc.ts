@@ -3,6 +3,7 @@ import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import { ProductStatus, ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import * as Audit from "@floodgate/runtime/audit/Audit"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -147,4 +148,6 @@ export const rpc = GrpcServer.service(InventoryRpc, {
       serverTimeMs: BigInt(view.server_time_ms),
     }
   }),
+
+  listAudit: AuditList.handler,
 })

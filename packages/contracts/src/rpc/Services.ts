@@ -3,7 +3,7 @@ import {
   type AlreadyBought,
   Banned,
   Busy,
-  type Forbidden,
+  Forbidden,
   IdempotencyMismatch,
   InFlight,
   InvalidInput,
@@ -37,6 +37,7 @@ export const IdentityRpc = defineRpc(IdentityService, {
   debitWallet: [NotFound, InvalidInput],
   voidDebit: [NotFound],
   creditWallet: [NotFound, InvalidInput],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
@@ -47,6 +48,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   warmUp: [NotFound, WrongState, Busy],
   reserveBatch: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const OrderingRpc = defineRpc(OrderingService, {
@@ -56,6 +58,7 @@ export const OrderingRpc = defineRpc(OrderingService, {
   cancelOrder: [NotFound, WrongState],
   getBarrier: [],
   listReservations: [InvalidInput],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {
@@ -63,7 +66,8 @@ export const PaymentRpc = defineRpc(PaymentService, {
   getPayment: [NotFound],
   closeOrder: [NotFound],
   acceptCallback: [NotFound, InvalidInput, Unauthenticated, PaymentMismatch],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 /** Kept beside the definitions so that a reader sees which errors never cross gRPC as failures. */
-export type NeverAcrossRpc = AlreadyBought | Forbidden | StaleVersion
+export type NeverAcrossRpc = AlreadyBought | StaleVersion
