@@ -2,6 +2,7 @@
  * What the stack provides by itself in dev and therefore must be told in stage and prod. Checked before anything is
  * started, so that one message lists every missing key of every service.
  */
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Config from "effect/Config"
@@ -19,6 +20,7 @@ const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unk
     Config.orElse(Config.nonEmptyString("KAFKA_BROKERS"), () => AppConfig.redactedUrl("REDIS_BUS_URL")),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
     AppConfig.secret("ORDER_NUM_KEY"),
+    AuditConfig.config,
   ]
   if (chosen.has("identity"))
     keys.push(AppConfig.secretJsonFile("JWT_KEYS_FILE"), AppConfig.secret("REFRESH_TOKEN_KEY"))
