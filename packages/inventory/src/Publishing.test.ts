@@ -82,6 +82,22 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
 
           const product = yield* (yield* Publishing).warmUp(id, 1)
           assert.strictEqual(product.state, "published")
+          const mysql = yield* Mysql
+          const audited = yield* mysql.run(
+            "test",
+            mysql.sql<{
+              actor_id: number
+              action: string
+              after_json: string
+            }>`SELECT actor_id, action, after_json FROM audit WHERE target_id = ${String(id)} ORDER BY id`,
+          )
+          assert.deepStrictEqual(
+            audited.map((row) => [row.actor_id, row.action, JSON.parse(row.after_json).state]),
+            [
+              [1, "product.publish", "draft"],
+              [1, "product.warm_up", "published"],
+            ],
+          )
           assert.strictEqual(yield* ask(id), ReserveCode.NOT_STARTED)
           const again = yield* (yield* Publishing).warmUp(id, 1).pipe(Effect.flip)
           assert.deepInclude(again, { _tag: "WrongState", state: "published" })
