@@ -14,6 +14,7 @@ export interface Secrets {
   readonly ORDER_NUM_KEY: string
   readonly REFRESH_TOKEN_KEY: string
   readonly AUDIT_KEY: string
+  readonly KEY_ENCRYPTION_KEY: string
   readonly PAYMENT_CALLBACK_SECRETS_SANDBOX: string
   readonly JWT_KEYS_FILE: string
   readonly SERVICE_CREDENTIAL_FILE: string
@@ -60,7 +61,16 @@ export const load = (dataDir: string): Secrets => {
   keep(credentialFile, () => ({ environment: "dev", keys: [devOnly()] }))
   // Beside the database's folder, as everything here: it shows tampering to whoever reads, not to whoever owns both.
   const audit = keep(path.join(folder, "audit-key.json"), () => ({ AUDIT_KEY: devOnly() }))
-  return { ...strings, ...audit, JWT_KEYS_FILE: jwtFile, SERVICE_CREDENTIAL_FILE: credentialFile }
+  const keyEncryption = keep(path.join(folder, "key-encryption-key.json"), () => ({
+    KEY_ENCRYPTION_KEY: devOnly(),
+  }))
+  return {
+    ...strings,
+    ...audit,
+    ...keyEncryption,
+    JWT_KEYS_FILE: jwtFile,
+    SERVICE_CREDENTIAL_FILE: credentialFile,
+  }
 }
 
 /** The first key of the service credential: it signs. */

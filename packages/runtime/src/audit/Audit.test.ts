@@ -538,7 +538,7 @@ describe("the service's database user", () => {
       url.username = user
       url.password = password
       url.pathname = `/${schema}`
-      const own = Layer.effect(
+      const own = Layer.scoped(
         Mysql,
         MysqlModule.make({ url: Config.succeed(Redacted.make(url.href)), deadlineMs: 20_000 }),
       )
