@@ -10,7 +10,7 @@ import { format } from "@floodgate/contracts/http/Instant"
 import type { Profile, Session } from "@floodgate/contracts/http/Session"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import * as Effect from "effect/Effect"
-import { callerOf, fromPeer } from "./Peer.ts"
+import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
 
 const sessionOf = (message: SessionMessage): Session => ({
   access_token: message.accessToken,
@@ -72,7 +72,9 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
         "profile",
         Effect.fn("AuthHandlers.profile")(function* () {
           const user = yield* CurrentUser
-          return profileOf(yield* fromPeer(identity.getUser({ userId: BigInt(user.userId) }, callerOf(user))))
+          return profileOf(
+            yield* aboutSelf(identity.getUser({ userId: BigInt(user.userId) }, callerOf(user))),
+          )
         }),
       )
   }),

@@ -16,8 +16,11 @@ export const newKey = (kid: string, createdAt: string) => ({
   private_jwk: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
 })
 
-/** Installs `JWT_KEYS_FILE` with this content and `REFRESH_TOKEN_KEY`. */
-export const configLayer = (keyFile: unknown): Layer.Layer<never> =>
+/** Installs `JWT_KEYS_FILE` with this content, `REFRESH_TOKEN_KEY` and `KEY_ENCRYPTION_KEY`. */
+export const configLayer = (
+  keyFile: unknown,
+  keyEncryptionKey = "dev-only-key-encryption-key-of-the-tests",
+): Layer.Layer<never> =>
   Layer.unwrapScoped(
     Effect.map(
       Effect.acquireRelease(
@@ -35,6 +38,7 @@ export const configLayer = (keyFile: unknown): Layer.Layer<never> =>
             new Map([
               ["JWT_KEYS_FILE", file],
               ["REFRESH_TOKEN_KEY", "dev-only-refresh-key-of-the-tests"],
+              ["KEY_ENCRYPTION_KEY", keyEncryptionKey],
             ]),
           ),
         ),

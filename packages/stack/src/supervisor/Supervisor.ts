@@ -43,6 +43,9 @@ export interface Options {
   readonly report: (event: Event) => void
 }
 
+/** Where a stack's services keep the signed heads of their audit trails. */
+export const auditHeadFile = (dataDir: string): string => path.join(dataDir, "audit", "heads.jsonl")
+
 /** Longest time for a service to become ready: it may have to rebuild Redis from MySQL first. */
 const serviceReadyMs = 60_000
 
@@ -168,7 +171,7 @@ export class Supervisor {
       const running = Databases.migrate(this.#options.root, urls)
       this.#migrating = running.catch(() => {})
       const ran = await running
-      if (chosen.how !== "url" && needed.has("ordering")) await Databases.grantOrdering(MariaDb.rootUrl(port))
+      if (chosen.how !== "url") await Databases.grant(MariaDb.rootUrl(port), needed)
       return ran.length === 0 ? "nothing new" : `${ran.length} run`
     })
   }
@@ -390,6 +393,7 @@ export class Supervisor {
       APP_ENV: "dev",
       ...settings,
       SANDBOX_DATA: path.join(dataDir, "sandbox"),
+      AUDIT_HEAD_FILE: auditHeadFile(dataDir),
       PUBLIC_URL: this.#serviceUrl("edge"),
       SANDBOX_URL: this.#serviceUrl("sandbox"),
     }
