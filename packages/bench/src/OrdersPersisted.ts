@@ -58,7 +58,7 @@ const writeRaw = async (
           "CNY",
           `r${u}`,
           "unpaid",
-          NOW,
+          EXPIRES,
           1,
           NOW,
           NOW,

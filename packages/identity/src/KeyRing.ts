@@ -2,7 +2,7 @@
  * The signing keys of all instances together. They live in the database, sealed; `JWT_KEYS_FILE` holds those that a new
  * installation starts with. What signs and what is published follows from `domain/KeyRing.ts` and the database's clock.
  */
-import { generateKeyPair, randomUUID } from "node:crypto"
+import { createPrivateKey, generateKeyPair, randomUUID } from "node:crypto"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Clock from "effect/Clock"
@@ -106,8 +106,14 @@ const publicPart = (kid: string, { kty, n, e }: Pick<PrivateJwk, "kty" | "n" | "
 const newPrivateJwk = Effect.promise(
   () =>
     new Promise<PrivateJwk>((resolve, reject) => {
-      generateKeyPair("rsa", { modulusLength: 2048 }, (error, _, privateKey) => {
-        if (error === null) resolve(privateKey.export({ format: "jwk" }) as PrivateJwk)
+      // By way of PEM: in Node 20 exporting the generated key object itself as JWK can deadlock with garbage collection.
+      const pem = {
+        modulusLength: 2048,
+        publicKeyEncoding: { type: "spki", format: "pem" },
+        privateKeyEncoding: { type: "pkcs8", format: "pem" },
+      } as const
+      generateKeyPair("rsa", pem, (error, _, privateKey) => {
+        if (error === null) resolve(createPrivateKey(privateKey).export({ format: "jwk" }) as PrivateJwk)
         else reject(error)
       })
     }),
