@@ -47,6 +47,7 @@ export const IdentityRpc = defineRpc(IdentityService, {
   debitWallet: [NotFound, InvalidInput, Forbidden],
   voidDebit: [NotFound, Forbidden],
   creditWallet: [NotFound, InvalidInput, Forbidden],
+  listAudit: [InvalidInput, Forbidden],
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
@@ -57,6 +58,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   warmUp: [NotFound, WrongState, Busy],
   reserveBatch: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
+  listAudit: [InvalidInput, Forbidden],
 })
 
 export const OrderingRpc = defineRpc(OrderingService, {
@@ -66,6 +68,7 @@ export const OrderingRpc = defineRpc(OrderingService, {
   cancelOrder: [NotFound, WrongState],
   getBarrier: [],
   listReservations: [InvalidInput],
+  listAudit: [InvalidInput, Forbidden],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {
@@ -73,6 +76,7 @@ export const PaymentRpc = defineRpc(PaymentService, {
   getPayment: [NotFound],
   closeOrder: [NotFound],
   acceptCallback: [NotFound, InvalidInput, Unauthenticated, PaymentMismatch],
+  listAudit: [InvalidInput, Forbidden],
 })
 
 /** Kept beside the definitions so that a reader sees which error of a service never crosses gRPC as a failure. */
