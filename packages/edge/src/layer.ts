@@ -6,12 +6,16 @@ import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Layer from "effect/Layer"
 import * as Guards from "./auth/Guards.ts"
+import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
+import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
 import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
+import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
@@ -27,6 +31,9 @@ const handlers = Layer.mergeAll(
   OrderHandlers.layer,
   PaymentHandlers.layer,
   WalletHandlers.layer,
+  AdminUserHandlers.layer,
+  AuditHandlers.layer,
+  KeyHandlers.layer,
   HealthHandlers.layer,
   DocumentHandlers.layer,
 ).pipe(Layer.provide(Guards.layer))
@@ -37,6 +44,7 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer]),
+  Layer.provide(Revocations.layer),
   Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
 )
 

@@ -2,7 +2,10 @@
 import * as Http from "node:http"
 import * as Net from "node:net"
 import { create } from "@bufbuild/protobuf"
-import { GetJwksResponseSchema } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
+import {
+  GetJwksResponseSchema,
+  ListRevocationsResponseSchema,
+} from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -72,6 +75,10 @@ const ask = (port: number, path: string, options: Ask): Effect.Effect<Answer> =>
         agent: false,
         headers: {
           ...(body === undefined ? undefined : { "content-type": "application/json" }),
+          // Node sends a DELETE's body without any length of its own accord.
+          ...(body === undefined || options.headers?.["transfer-encoding"] !== undefined
+            ? undefined
+            : { "content-length": String(Buffer.byteLength(bytes)) }),
           ...options.headers,
         },
       },
@@ -126,6 +133,7 @@ export const layer = (peers: FakePeers.Peers, overrides: Partial<Settings> = {})
     ...peers,
     identity: {
       getJwks: () => Effect.succeed(create(GetJwksResponseSchema, { jwksJson: Tokens.jwks(key) })),
+      listRevocations: () => Effect.succeed(create(ListRevocationsResponseSchema, {})),
       ...peers.identity,
     },
   }
