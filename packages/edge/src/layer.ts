@@ -2,8 +2,11 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { RestApi } from "@floodgate/contracts/http/Api"
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
+import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
+import * as Mysql from "@floodgate/runtime/mysql/Mysql"
 import * as Layer from "effect/Layer"
 import * as Guards from "./auth/Guards.ts"
 import * as Revocations from "./auth/Revocations.ts"
@@ -21,6 +24,7 @@ import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
+import * as KeyStore from "./idempotency/KeyStore.ts"
 import * as ProductCache from "./products/ProductCache.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
@@ -40,7 +44,7 @@ const handlers = Layer.mergeAll(
 
 const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 
-/** The edge over whatever clients and settings it is given. */
+/** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer]),
@@ -52,5 +56,13 @@ const peers = Layer.mergeAll(Peers.identity, Peers.inventory, Peers.ordering, Pe
   Layer.provide(Credential.layer("edge")),
 )
 
-/** The edge as a process: configuration, credential, and the four services by gRPC. */
-export const layer = server.pipe(Layer.provide([EdgeConfig.layer, peers]))
+export const mysqlUrl = AppConfig.redactedUrl("MYSQL_URL_EDGE")
+
+// Few routes use it, and the sale isn't among them: without this database the edge is as ready as with it.
+const keys = KeyStore.layer.pipe(
+  Layer.provide(Mysql.layer({ url: mysqlUrl, maxConnections: 4 })),
+  Layer.provide(Layer.fresh(Readiness.layer)),
+)
+
+/** The edge as a process: configuration, credential, its database, and the four services by gRPC. */
+export const layer = server.pipe(Layer.provide([EdgeConfig.layer, peers, keys]))
