@@ -1,7 +1,5 @@
 /** What the lists of the console have in common: `limit`, `cursor`, `from`, `to` and `format`. */
-import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
-import * as Csv from "./Csv.ts"
 import { Envelope } from "./Envelope.ts"
 import { Instant } from "./Instant.ts"
 import * as Page from "./Page.ts"
@@ -26,9 +24,12 @@ export interface Query {
   readonly format?: "json" | "csv"
 }
 
-const CsvText = HttpApiSchema.Text({ contentType: Csv.CONTENT_TYPE }).annotations({
-  description: "RFC 4180, for `format=csv`",
-})
+/** The answer of a list of the console, by the page. The handler answers CSV itself. */
+export const AdminList = <A, I>(item: Schema.Schema<A, I>) => Envelope(Page.Page(item))
 
-/** The answer of a list of the console. */
-export const AdminList = <A, I>(item: Schema.Schema<A, I>) => Schema.Union(Envelope(Page.Page(item)), CsvText)
+/** For documents, which know one content type an answer by themselves: the same list as CSV. */
+export const withCsv = (operation: Record<string, any>): Record<string, any> => {
+  const ok = operation["responses"]["200"]
+  const content = { ...ok.content, "text/csv": { schema: { type: "string", description: "RFC 4180" } } }
+  return { ...operation, responses: { ...operation["responses"], "200": { ...ok, content } } }
+}

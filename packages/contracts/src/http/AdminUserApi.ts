@@ -3,7 +3,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
-import { AdminList } from "./AdminList.ts"
+import { AdminList, withCsv } from "./AdminList.ts"
 import { AdminUser, BanPayload, ListUsersQuery, RolesPayload, UnbanPayload } from "./AdminUser.ts"
 import { permission } from "./Auth.ts"
 import { Envelope, Failure } from "./Envelope.ts"
@@ -18,7 +18,8 @@ export const AdminUserApi = HttpApiGroup.make("adminUsers")
       .setUrlParams(ListUsersQuery)
       .addSuccess(AdminList(AdminUser))
       .middleware(permission("user:read"))
-      .annotate(OpenApi.Summary, "Accounts, newest first"),
+      .annotate(OpenApi.Summary, "Accounts, newest first")
+      .annotate(OpenApi.Transform, withCsv),
   )
   .add(
     HttpApiEndpoint.get("get", "/admin/users/:id")

@@ -2,7 +2,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
-import { AdminList } from "./AdminList.ts"
+import { AdminList, withCsv } from "./AdminList.ts"
 import { AuditEntry, ListAuditQuery } from "./Audit.ts"
 import { permission } from "./Auth.ts"
 
@@ -11,5 +11,6 @@ export const AuditApi = HttpApiGroup.make("audit").add(
     .setUrlParams(ListAuditQuery)
     .addSuccess(AdminList(AuditEntry))
     .middleware(permission("audit:read"))
-    .annotate(OpenApi.Summary, "Who changed what and why, in every service, newest first"),
+    .annotate(OpenApi.Summary, "Who changed what and why, in every service, newest first")
+    .annotate(OpenApi.Transform, withCsv),
 )
