@@ -129,18 +129,18 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     ...overrides,
   })
 
-/** No route that a test asks may need the database, unless the test brings one. */
-const noKeys: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
-  claim: () => Effect.die(new Error("the key store was asked")),
-  store: () => Effect.die(new Error("the key store was asked")),
-  release: () => Effect.die(new Error("the key store was asked")),
+/** Every key is a new one. Tests of the keys themselves bring a real store. */
+const newKeys: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
+  claim: () => Effect.succeed({ _tag: "Claimed", attempt: "one" }),
+  store: () => Effect.void,
+  release: () => Effect.void,
 })
 
 /** The edge over these services, which is ready: it knows the signing key of {@link bearer}. */
 export const layer = <R = never>(
   peers: FakePeers.Peers,
   overrides: Partial<Settings> = {},
-  keys: Layer.Layer<KeyStore, never, R> = noKeys as Layer.Layer<KeyStore, never, R>,
+  keys: Layer.Layer<KeyStore, never, R> = newKeys as Layer.Layer<KeyStore, never, R>,
 ) => {
   const known: FakePeers.Peers = {
     ...peers,
