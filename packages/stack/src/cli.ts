@@ -29,6 +29,7 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   --port-base N             first port (8080)
   --only LIST               engines, services, or names: engines,identity
   --jaeger                  build Jaeger with Go where there is no other road to it
+  --edges N                 so many edges: edge, edge-2 …, on ports a hundred apart
   --bus redis               Redis Streams as the event bus even where Kafka could be had`
 
 const options = {
@@ -37,6 +38,7 @@ const options = {
   only: { type: "string" },
   jaeger: { type: "boolean", default: false },
   bus: { type: "string", default: "kafka" },
+  edges: { type: "string", default: "1" },
   detach: { type: "boolean", default: false },
   wipe: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -98,6 +100,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     portBase: wholeNumber("port-base", base, 1024, PortTable.HIGHEST_BASE),
     selection,
     wishes: { jaeger: values.jaeger, bus: values.bus },
+    edges: wholeNumber("edges", values.edges, 1, 9),
   }
   const { dataDir } = setting
 
