@@ -18,6 +18,8 @@ export interface Settings {
   readonly corsOrigins: ReadonlyArray<string>
   /** Peers whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: TrustedProxies
+  /** Whether browsers are told to come by TLS only. */
+  readonly hsts: boolean
   /** The share of traces recorded, 0 to 1. */
   readonly sampleShare: number
 }
@@ -81,6 +83,7 @@ export const config: Config.Config<Settings> = Config.all({
   host,
   corsOrigins,
   trustedProxies,
+  hsts: Config.map(AppConfig.appEnv, (env) => env !== "dev"),
   sampleShare,
 })
 

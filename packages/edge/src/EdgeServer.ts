@@ -26,6 +26,7 @@ import * as Exchange from "./http/Exchange.ts"
 import * as RawAnswer from "./http/RawAnswer.ts"
 import * as Reply from "./http/Reply.ts"
 import * as RouteTable from "./http/RouteTable.ts"
+import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
 import * as HotSeckill from "./seckill/HotSeckill.ts"
 import { ServerClock } from "./seckill/ServerClock.ts"
@@ -78,7 +79,7 @@ const originForm = (url: string): string => {
 type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 
 const makeListener = Effect.gen(function* () {
-  const { corsOrigins, sampleShare } = yield* EdgeConfig
+  const { corsOrigins, hsts, sampleShare } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const hot = yield* HotSeckill.make
@@ -88,13 +89,14 @@ const makeListener = Effect.gen(function* () {
     () => true,
   )
   const cors = Cors.make(corsOrigins)
+  const security = SecurityHeaders.make(hsts)
   const table = RouteTable.make()
 
   return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
     const exchange = Exchange.begin(request, sampleShare)
     const base: BaseHeaders = {
       "x-trace-id": exchange.traceId,
-      "x-content-type-options": "nosniff",
+      ...security,
       ...cors.answer(request),
       // So that clients with open connections find another edge.
       ...(readiness.isDraining() ? { connection: "close" } : undefined),
@@ -137,7 +139,7 @@ const makeListener = Effect.gen(function* () {
 })
 
 const onClientError =
-  (nowMs: () => number) =>
+  (nowMs: () => number, security: SecurityHeaders.SecurityHeaders) =>
   (error: NodeJS.ErrnoException, socket: Duplex): void => {
     // An answer has begun, or there is nobody to hear one.
     const begun = (socket as Socket & { _httpMessage?: Http.ServerResponse })._httpMessage?.headersSent
@@ -145,7 +147,7 @@ const onClientError =
       socket.destroy()
       return
     }
-    socket.end(RawAnswer.toClientError(error.code, Exchange.newTraceId(), nowMs()))
+    socket.end(RawAnswer.toClientError(error.code, Exchange.newTraceId(), nowMs(), security))
   }
 
 const listen = (server: Http.Server, host: string, port: number): Effect.Effect<number, EdgeBindFailed> =>
@@ -172,14 +174,15 @@ const close = (server: Http.Server): Effect.Effect<void> =>
   })
 
 export const make = Effect.gen(function* () {
-  const { host, port } = yield* EdgeConfig
+  const { host, hsts, port } = yield* EdgeConfig
+  const security = SecurityHeaders.make(hsts)
   const serverClock = yield* ServerClock
   const listener = yield* makeListener
   const server = Http.createServer(serverOptions, listener)
   server.maxConnections = MAX_CONNECTIONS
-  server.on("clientError", onClientError(serverClock.nowMs))
+  server.on("clientError", onClientError(serverClock.nowMs, security))
   server.on("connect", (_request, socket) => {
-    socket.end(RawAnswer.toConnect(Exchange.newTraceId(), serverClock.nowMs()))
+    socket.end(RawAnswer.toConnect(Exchange.newTraceId(), serverClock.nowMs(), security))
   })
   // An expectation other than 100-continue may be ignored; Node's own 417 has no envelope.
   server.on("checkExpectation", listener)

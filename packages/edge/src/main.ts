@@ -2,11 +2,11 @@ import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import * as Layer from "effect/Layer"
 import * as EdgeConfig from "./EdgeConfig.ts"
-import { layer } from "./layer.ts"
+import { layer, mysqlUrl } from "./layer.ts"
 
 Main.run({
   service: "edge",
   layer: Layer.discard(layer),
   opsPort: AppConfig.port("edgeOps"),
-  requires: [EdgeConfig.config],
+  requires: [EdgeConfig.config, mysqlUrl],
 })

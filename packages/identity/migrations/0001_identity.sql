@@ -82,22 +82,3 @@ CREATE TABLE wallet_decision (
   decided_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   KEY wallet_decision_by_user (user_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
-
--- Who changed what, and why; appended in the transaction of the change. Ids only, no names.
-CREATE TABLE audit (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  -- 0 where a service acted for itself.
-  actor_id BIGINT UNSIGNED NOT NULL,
-  action VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  before_json JSON NULL,
-  after_json JSON NULL,
-  reason VARCHAR(500) NOT NULL DEFAULT '',
-  trace_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  -- A request makes one change, however often it is repeated.
-  request_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  UNIQUE KEY audit_request (request_id),
-  KEY audit_by_target (target_type, target_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -3,8 +3,8 @@ import { Mysql } from "@floodgate/runtime/mysql/Mysql"
 import * as Effect from "effect/Effect"
 import { createLocalJWKSet } from "jose/jwks/local"
 import { jwtVerify } from "jose/jwt/verify"
-import { AccessTokens } from "./AccessTokens.ts"
 import { Accounts } from "./Accounts.ts"
+import { KeyRing } from "./KeyRing.ts"
 import * as Passwords from "./Passwords.ts"
 import { hashOf } from "./RefreshTokens.ts"
 import { SessionStore } from "./store/SessionStore.ts"
@@ -83,7 +83,7 @@ describe("Accounts", () => {
     it.effect("the access token says who it is, and the published keys verify it", () =>
       Effect.gen(function* () {
         const { accessToken, expiresInS, user } = yield* signUp("Verified")
-        const { jwks } = yield* AccessTokens
+        const jwks = yield* Effect.flatMap(KeyRing, (ring) => ring.jwks)
         assert.notMatch(jwks, /"(d|p|q|dp|dq|qi)"/)
         const { payload, protectedHeader } = yield* Effect.promise(() =>
           jwtVerify(accessToken, createLocalJWKSet(JSON.parse(jwks)), {
@@ -97,6 +97,7 @@ describe("Accounts", () => {
         assert.strictEqual(payload["username"], "Verified")
         assert.deepStrictEqual(payload["roles"], ["customer"])
         assert.strictEqual(payload.exp! - payload.iat!, 900)
+        assert.strictEqual(Math.floor(Number(payload["iat_ms"]) / 1000), payload.iat)
         assert.strictEqual(expiresInS, 900)
         assert.strictEqual(payload.nbf, payload.iat)
         assert.isString(payload.jti)
@@ -218,7 +219,13 @@ describe("Accounts", () => {
         const users = yield* UserStore
         const { run, sql } = yield* Mysql
         const { user } = yield* signUp("promoted")
-        const change = { userId: user.id, reason: "why not", requestId: "r1", actorId: 7 }
+        const change = {
+          userId: user.id,
+          reason: "why not",
+          requestId: "r1",
+          version: 0,
+          caller: { user_id: 7, roles: ["admin"] },
+        }
         const set = (roles: ReadonlyArray<string>, requestId: string) =>
           users.setRoles({ ...change, roles, requestId })
         assert.deepStrictEqual((yield* set(["operator", "customer"], "r1")).roles, ["customer", "operator"])
@@ -229,7 +236,7 @@ describe("Accounts", () => {
           "audit",
           sql<Record<string, unknown>>`
             SELECT actor_id, action, target_type, target_id, before_json, after_json, reason FROM audit
-            WHERE target_id = ${String(user.id)} ORDER BY id`,
+            WHERE target_id = ${String(user.id)} AND action = 'user.roles' ORDER BY id`,
         )
         assert.lengthOf(rows, 2)
         assert.deepInclude(rows[0], {

@@ -1,6 +1,7 @@
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
-import * as AccessTokens from "./AccessTokens.ts"
+import * as KeyRing from "./KeyRing.ts"
 import { layer } from "./layer.ts"
 import * as RefreshTokens from "./RefreshTokens.ts"
 
@@ -12,7 +13,8 @@ Main.run({
     AppConfig.port("identity"),
     AppConfig.redactedUrl("MYSQL_URL_IDENTITY"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
-    AccessTokens.keys,
+    AuditConfig.config,
+    KeyRing.config,
     RefreshTokens.key,
   ],
 })

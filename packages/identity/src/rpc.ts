@@ -1,22 +1,37 @@
 /** The gRPC face of identity: thin, from messages to the services and back. */
-import { InvalidInput, NotFound, Unauthenticated } from "@floodgate/contracts/errors/Errors"
-import { WalletEntryKind, WalletOutcome } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
-import { isRole, permits } from "@floodgate/contracts/Roles"
+import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
+import {
+  AccountState as AccountStateMessage,
+  WalletEntryKind,
+  WalletOutcome,
+} from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
+import { isRole } from "@floodgate/contracts/Roles"
+import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import { IdentityRpc } from "@floodgate/contracts/rpc/Services"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
-import { AccessTokens } from "./AccessTokens.ts"
+import * as Stream from "effect/Stream"
 import { Accounts, type Session } from "./Accounts.ts"
+import type { AccountState } from "./domain/AccountState.ts"
 import * as PageToken from "./domain/PageToken.ts"
 import { type Decision, type Entry, type EntryKind, MAX_AMOUNT } from "./domain/Wallet.ts"
-import { type User, UserStore } from "./store/UserStore.ts"
+import { Export } from "./Export.ts"
+import { guarded } from "./Guard.ts"
+import { KeyRing } from "./KeyRing.ts"
+import { RevocationFeed } from "./RevocationFeed.ts"
+import { type Revocation, RevocationStore } from "./store/RevocationStore.ts"
+import { type Edit, type User, UserStore } from "./store/UserStore.ts"
 import { WalletStore } from "./store/WalletStore.ts"
 
 const MAX_USERS = 500
 const MAX_PAGE = 100
 const DEFAULT_PAGE = 20
 const MAX_REASON = 500
+const MAX_QUERY = 32
+/** The end of the year 2099. */
+const MAX_TIME_MS = Date.UTC(2100, 0, 1) - 1
 
 const kinds: Record<EntryKind, WalletEntryKind> = {
   topup: WalletEntryKind.TOPUP,
@@ -37,6 +52,12 @@ const outcomes: Record<Decision["outcome"], WalletOutcome> = {
   void: WalletOutcome.VOID,
 }
 
+const states: Record<AccountState, AccountStateMessage> = {
+  active: AccountStateMessage.ACTIVE,
+  banned: AccountStateMessage.BANNED,
+  erased: AccountStateMessage.ERASED,
+}
+
 const userMessage = (user: User) => ({
   id: BigInt(user.id),
   username: user.username,
@@ -44,6 +65,19 @@ const userMessage = (user: User) => ({
   balance: BigInt(user.balance),
   createdAtMs: BigInt(user.createdAtMs),
   updatedAtMs: BigInt(user.updatedAtMs),
+  state: states[user.state],
+  bannedReason: user.bannedReason ?? "",
+  ...(user.banUntilMs === undefined ? {} : { banUntilMs: BigInt(user.banUntilMs) }),
+  version: BigInt(user.version),
+})
+
+const revocationMessage = (entry: Revocation) => ({
+  userId: BigInt(entry.userId),
+  notBeforeMs: BigInt(entry.notBeforeMs),
+  reason: entry.reason,
+  banned: entry.banned,
+  ...(entry.banUntilMs === undefined ? {} : { banUntilMs: BigInt(entry.banUntilMs) }),
+  revision: BigInt(entry.revision),
 })
 
 const sessionMessage = (session: Session) => ({
@@ -87,7 +121,55 @@ const key = (path: string, text: string, maxLength: number): Effect.Effect<strin
 const orderNumOf = (text: string): Effect.Effect<string, InvalidInput> =>
   text === "" ? Effect.succeed(text) : key("order_num", text, 40)
 
-export const rpc = GrpcServer.service(IdentityRpc, {
+const requestIdOf = (text: string): Effect.Effect<string, InvalidInput> =>
+  text === "" ? Effect.succeed(text) : key("request_id", text, 64)
+
+const reasonOf = (text: string): Effect.Effect<string, InvalidInput> => {
+  const reason = text.trim()
+  return reason !== "" && reason.length <= MAX_REASON
+    ? Effect.succeed(reason)
+    : Effect.fail(InvalidInput.at("reason", `must have 1 to ${MAX_REASON} characters`))
+}
+
+/** Unix ms of a request; undefined for 0, which stands for none. */
+const timeOf = (path: string, ms: bigint): Effect.Effect<number | undefined, InvalidInput> =>
+  ms >= 0n && ms <= BigInt(MAX_TIME_MS)
+    ? Effect.succeed(ms === 0n ? undefined : Number(ms))
+    : Effect.fail(InvalidInput.at(path, "must be Unix milliseconds"))
+
+/** What every edit of an account has in common. */
+const editOf = (
+  request: {
+    readonly userId: bigint
+    readonly reason: string
+    readonly requestId: string
+    readonly version: bigint
+  },
+  caller: Caller | undefined,
+): Effect.Effect<Edit, InvalidInput | NotFound> =>
+  Effect.all({
+    userId: userId(request.userId),
+    reason: reasonOf(request.reason),
+    requestId: requestIdOf(request.requestId),
+    // A version beyond the safe integers is no account's, so it is stale, whatever it is rounded to.
+    version: Effect.succeed(Number(request.version)),
+    caller: Effect.succeed(caller),
+  })
+
+const pageSize = (size: number): Effect.Effect<number, InvalidInput> =>
+  size > MAX_PAGE
+    ? Effect.fail(InvalidInput.at("page_size", `is more than ${MAX_PAGE}`))
+    : Effect.succeed(size === 0 ? DEFAULT_PAGE : size)
+
+/** The id before which a page begins; undefined for the first page. */
+const pageStart = (token: string): Effect.Effect<number | undefined, InvalidInput> => {
+  const before = token === "" ? undefined : PageToken.decode(token)
+  return token !== "" && before === undefined
+    ? Effect.fail(InvalidInput.at("page_token", "is not one of ours"))
+    : Effect.succeed(before)
+}
+
+const handlers = guarded({
   register: Effect.fnUntraced(function* ({ username, password }) {
     const accounts = yield* Accounts
     return userMessage(yield* orBusy(accounts.register({ username, password })))
@@ -123,30 +205,114 @@ export const rpc = GrpcServer.service(IdentityRpc, {
   }),
 
   setRoles: Effect.fnUntraced(function* (request, { caller }) {
-    // A person needs the permission here, too; a service that acts for itself has its credential.
-    if (caller !== undefined && !permits(caller.roles, "user:roles")) return yield* new Unauthenticated()
-    const id = yield* userId(request.userId)
+    const edit = yield* editOf(request, caller)
     const unknown = request.roles.find((role) => !isRole(role))
     if (unknown !== undefined) return yield* InvalidInput.at("roles", "has an unknown role")
-    const reason = request.reason.trim()
-    if (reason === "" || reason.length > MAX_REASON) {
-      return yield* InvalidInput.at("reason", `must have 1 to ${MAX_REASON} characters`)
-    }
     const users = yield* UserStore
-    return userMessage(
-      yield* orBusy(
-        users.setRoles({
-          userId: id,
-          roles: request.roles,
-          reason,
-          requestId: request.requestId === "" ? "" : yield* key("request_id", request.requestId, 64),
-          actorId: caller?.user_id ?? 0,
-        }),
-      ),
-    )
+    return userMessage(yield* orBusy(users.setRoles({ ...edit, roles: request.roles })))
   }),
 
-  getJwks: () => Effect.map(AccessTokens, ({ jwks }) => ({ jwksJson: jwks })),
+  logoutAll: Effect.fnUntraced(function* (request) {
+    const accounts = yield* Accounts
+    yield* orBusy(accounts.logoutAll(yield* userId(request.userId)))
+    return {}
+  }),
+
+  changePassword: Effect.fnUntraced(function* ({ userId: id, oldPassword, newPassword }) {
+    const accounts = yield* Accounts
+    yield* orBusy(accounts.changePassword({ userId: yield* userId(id), oldPassword, newPassword }))
+    return {}
+  }),
+
+  listUsers: Effect.fnUntraced(function* (request) {
+    const limit = yield* pageSize(request.pageSize)
+    const before = yield* pageStart(request.pageToken)
+    const q = request.q.trim()
+    if (q.length > MAX_QUERY) return yield* InvalidInput.at("q", `has more than ${MAX_QUERY} characters`)
+    const users = yield* UserStore
+    // No name has other letters, and the column can't be asked for them.
+    const found = /^\w*$/.test(q)
+      ? yield* orBusy(
+          users.list({
+            q,
+            banned: request.banned,
+            fromMs: yield* timeOf("from_ms", request.fromMs),
+            toMs: yield* timeOf("to_ms", request.toMs),
+            before,
+            limit: limit + 1,
+          }),
+        )
+      : []
+    const page = found.slice(0, limit)
+    return {
+      users: page.map(userMessage),
+      nextPageToken: found.length > limit ? PageToken.encode(page[page.length - 1]!.id) : "",
+    }
+  }),
+
+  banUser: Effect.fnUntraced(function* (request, { caller }) {
+    const edit = yield* editOf(request, caller)
+    const untilMs = (yield* timeOf("until_ms", request.untilMs)) ?? 0
+    const users = yield* UserStore
+    return userMessage(yield* orBusy(users.ban({ ...edit, untilMs })))
+  }),
+
+  unbanUser: Effect.fnUntraced(function* (request, { caller }) {
+    const users = yield* UserStore
+    return userMessage(yield* orBusy(users.unban(yield* editOf(request, caller))))
+  }),
+
+  exportUser: Effect.fnUntraced(function* (request) {
+    const { document } = yield* Export
+    return { documentJson: yield* orBusy(document(yield* userId(request.userId))) }
+  }),
+
+  eraseUser: Effect.fnUntraced(function* ({ userId: id, password }) {
+    const accounts = yield* Accounts
+    yield* orBusy(accounts.erase({ userId: yield* userId(id), password }))
+    return {}
+  }),
+
+  getJwks: Effect.fnUntraced(function* () {
+    const { jwks } = yield* KeyRing
+    return { jwksJson: yield* orBusy(jwks) }
+  }),
+
+  rotateKeys: Effect.fnUntraced(function* (request, { caller }) {
+    const { rotate } = yield* KeyRing
+    const stored = yield* orBusy(
+      rotate({
+        actorId: caller?.user_id ?? 0,
+        reason: yield* reasonOf(request.reason),
+        requestId: yield* requestIdOf(request.requestId),
+      }),
+    )
+    return {
+      kid: stored.kid,
+      createdAtMs: BigInt(stored.createdAtMs),
+      signsFromMs: BigInt(stored.signsFromMs),
+    }
+  }),
+
+  listRevocations: Effect.fnUntraced(function* ({ sinceRevision }) {
+    const revocations = yield* RevocationStore
+    const page = yield* orBusy(revocations.since(Number(sinceRevision)))
+    return {
+      revision: BigInt(page.revision),
+      entries: page.entries.map(revocationMessage),
+      more: page.more,
+    }
+  }),
+
+  watchRevocations: () =>
+    Stream.unwrap(
+      Effect.map(RevocationFeed, ({ revisions }) =>
+        revisions.pipe(
+          Stream.map((revision) => ({ revision: BigInt(revision) })),
+          Stream.catchAll((error) => Stream.fromEffect(orBusy(Effect.fail(error)))),
+        ),
+      ),
+    ),
 
   getWallet: Effect.fnUntraced(function* (request) {
     const wallets = yield* WalletStore
@@ -154,13 +320,10 @@ export const rpc = GrpcServer.service(IdentityRpc, {
     return { userId: request.userId, balance: BigInt(wallet.balance), currency: wallet.currency }
   }),
 
-  listWalletEntries: Effect.fnUntraced(function* ({ pageSize, pageToken, ...request }) {
+  listWalletEntries: Effect.fnUntraced(function* (request) {
     const id = yield* userId(request.userId)
-    if (pageSize > MAX_PAGE) return yield* InvalidInput.at("page_size", `is more than ${MAX_PAGE}`)
-    const before = pageToken === "" ? undefined : PageToken.decode(pageToken)
-    if (pageToken !== "" && before === undefined)
-      return yield* InvalidInput.at("page_token", "is not one of ours")
-    const limit = pageSize === 0 ? DEFAULT_PAGE : pageSize
+    const limit = yield* pageSize(request.pageSize)
+    const before = yield* pageStart(request.pageToken)
     const wallets = yield* WalletStore
     // One more than asked for tells whether there is a next page.
     const found = yield* orBusy(wallets.entries(id, before, limit + 1))
@@ -203,4 +366,8 @@ export const rpc = GrpcServer.service(IdentityRpc, {
     }
     return entryMessage(yield* orBusy(wallets.credit(credit)))
   }),
+
+  listAudit: AuditList.handler,
 })
+
+export const rpc = GrpcServer.service(IdentityRpc, handlers)

@@ -54,18 +54,3 @@ CREATE TABLE idempotency (
   PRIMARY KEY (scope, key_hash),
   KEY idempotency_age (created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
-
--- Who changed what, and why; appended in the transaction of the change. Ids only, no names.
-CREATE TABLE audit (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  actor_id BIGINT UNSIGNED NOT NULL,
-  action VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  before_json JSON NULL,
-  after_json JSON NULL,
-  reason VARCHAR(500) NOT NULL DEFAULT '',
-  trace_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  KEY audit_by_target (target_type, target_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

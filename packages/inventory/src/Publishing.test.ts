@@ -80,10 +80,26 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
           const shown = yield* (yield* Catalog).get(id)
           assert.deepInclude(shown, { status: "draft", stock: 3 })
 
-          const product = yield* (yield* Publishing).warmUp(id)
+          const product = yield* (yield* Publishing).warmUp(id, 1)
           assert.strictEqual(product.state, "published")
+          const mysql = yield* Mysql
+          const audited = yield* mysql.run(
+            "test",
+            mysql.sql<{
+              actor_id: number
+              action: string
+              after_json: string
+            }>`SELECT actor_id, action, after_json FROM audit WHERE target_id = ${String(id)} ORDER BY id`,
+          )
+          assert.deepStrictEqual(
+            audited.map((row) => [row.actor_id, row.action, JSON.parse(row.after_json).state]),
+            [
+              [1, "product.publish", "draft"],
+              [1, "product.warm_up", "published"],
+            ],
+          )
           assert.strictEqual(yield* ask(id), ReserveCode.NOT_STARTED)
-          const again = yield* (yield* Publishing).warmUp(id).pipe(Effect.flip)
+          const again = yield* (yield* Publishing).warmUp(id, 1).pipe(Effect.flip)
           assert.deepInclude(again, { _tag: "WrongState", state: "published" })
         }),
     )
@@ -115,14 +131,14 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
         const publishing = yield* Publishing
         yield* Effect.forEach(
           Array.from({ length: 20 }),
-          () => publishing.warmUp(product.id).pipe(Effect.exit),
+          () => publishing.warmUp(product.id, 1).pipe(Effect.exit),
           {
             concurrency: 20,
           },
         )
         const after = yield* (yield* ProductStore).find(product.id)
         // Whoever lost against a higher generation left a draft behind; one more attempt is always enough.
-        if (after!.state === "draft") yield* publishing.warmUp(product.id)
+        if (after!.state === "draft") yield* publishing.warmUp(product.id, 1)
         assert.strictEqual(yield* ask(product.id), ReserveCode.NOT_STARTED)
         assert.strictEqual((yield* (yield* Catalog).get(product.id)).stock, 3)
       }),

@@ -40,7 +40,7 @@ const make = Effect.gen(function* () {
    * Redis first, closed and under a generation that nobody else has; then MySQL; then Redis is opened. Whoever dies in
    * between leaves a product that nobody can buy: a draft to warm up again, or one that the opener opens.
    */
-  const warmDraft = Effect.fn("Publishing.warmDraft")(function* (id: number) {
+  const warmDraft = Effect.fn("Publishing.warmDraft")(function* (id: number, actorId: number) {
     const draft = yield* store.beginWarmUp(id)
     if (draft !== undefined) {
       yield* reservations.warmUp({
@@ -52,7 +52,7 @@ const make = Effect.gen(function* () {
         price: draft.price,
         stock: draft.stock,
       })
-      yield* store.confirmWarmUp(draft.id, draft.generation)
+      yield* store.confirmWarmUp(draft.id, draft.generation, actorId)
     }
     const product = (yield* store.find(id)) ?? (yield* new NotFound())
     if (product.state === "published") yield* open(product)
@@ -64,8 +64,8 @@ const make = Effect.gen(function* () {
     yield* store.opened(product.id)
   })
 
-  const warmUpOrBusy = (id: number): Effect.Effect<Product, Busy | NotFound> =>
-    warmDraft(id).pipe(
+  const warmUpOrBusy = (id: number, actorId: number): Effect.Effect<Product, Busy | NotFound> =>
+    warmDraft(id, actorId).pipe(
       Effect.catchIf(
         (error): error is Exclude<typeof error, NotFound> => error._tag !== "NotFound",
         (error) =>
@@ -89,18 +89,19 @@ const make = Effect.gen(function* () {
     // A key whose first request died before the warm-up was confirmed finishes it now.
     if (product.state !== "draft") return { product, replayed }
     return {
-      product: yield* warmUpOrBusy(product.id).pipe(
+      product: yield* warmUpOrBusy(product.id, draft.publisherId).pipe(
         Effect.catchTag("NotFound", (error) => Effect.die(error)),
       ),
       replayed,
     }
   })
 
-  const warmUp = Effect.fn("Publishing.warmUp")(function* (id: number) {
+  /** Finishes what a publish began; `actorId` is whoever asks for it, 0 for a service. */
+  const warmUp = Effect.fn("Publishing.warmUp")(function* (id: number, actorId: number) {
     const product = yield* store.find(id)
     if (product === undefined) return yield* new NotFound()
     if (product.state !== "draft") return yield* new WrongState({ state: product.state })
-    return yield* warmUpOrBusy(id)
+    return yield* warmUpOrBusy(id, actorId)
   })
 
   return { publish, warmUp, open } as const

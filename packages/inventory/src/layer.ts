@@ -1,4 +1,5 @@
 /** The one place that composes the inventory service. */
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
@@ -31,6 +32,7 @@ const processes = Layer.mergeAll(
   Relay.layer,
   Releases.layer,
   SaleReadiness.layer,
+  Sealer.layer({ service: "inventory" }),
 )
 
 const stores = Layer.mergeAll(ProductStore.layer, ReservationStore.layer, ShardFence.layer).pipe(

@@ -1,3 +1,4 @@
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
@@ -12,6 +13,7 @@ Main.run({
     AppConfig.redactedUrl("REDIS_URL"),
     AppConfig.secret("ORDER_NUM_KEY"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AuditConfig.config,
     AppConfig.peer("ordering"),
   ],
 })

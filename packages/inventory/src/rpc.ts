@@ -2,6 +2,8 @@
 import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import { ProductStatus, ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
+import * as Audit from "@floodgate/runtime/audit/Audit"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -101,8 +103,10 @@ export const rpc = GrpcServer.service(InventoryRpc, {
     return { products: page.items.map((s) => message(s)), nextPageToken: page.nextPageToken }
   }),
 
-  warmUp: Effect.fnUntraced(function* (request) {
-    const product = yield* (yield* Publishing).warmUp(Number(request.productId)).pipe(orBusy)
+  warmUp: Effect.fnUntraced(function* (request, { caller }) {
+    const product = yield* (yield* Publishing)
+      .warmUp(Number(request.productId), caller?.user_id ?? Audit.SYSTEM)
+      .pipe(orBusy)
     const [shown] = yield* (yield* Catalog).show([product])
     return message(shown!)
   }),
@@ -144,4 +148,6 @@ export const rpc = GrpcServer.service(InventoryRpc, {
       serverTimeMs: BigInt(view.server_time_ms),
     }
   }),
+
+  listAudit: AuditList.handler,
 })

@@ -101,21 +101,3 @@ CREATE TABLE parked_payment (
   UNIQUE KEY event_id (event_id),
   KEY by_next (next_at, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
-
--- Who changed what, and why; appended in the transaction of the change. Ids only, no names.
-CREATE TABLE audit (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
-  at DATETIME(3) NOT NULL,
-  -- 0 for the system itself.
-  actor_id BIGINT UNSIGNED NOT NULL,
-  action VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  target_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  before_json JSON NULL,
-  after_json JSON NULL,
-  reason VARCHAR(500) NOT NULL,
-  trace_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-  PRIMARY KEY (id),
-  KEY by_target (target_type, target_id, id),
-  KEY by_actor (actor_id, id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

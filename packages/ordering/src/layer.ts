@@ -1,4 +1,5 @@
 /** The one place that composes the ordering service. */
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Consumer from "@floodgate/runtime/event-bus/Consumer"
 import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
@@ -42,6 +43,7 @@ const processes = Layer.mergeAll(
   TimeoutSweep.layer,
   CancelSweep.layer,
   PaymentEvents.parkedLayer,
+  Sealer.layer({ service: "ordering" }),
 )
 
 const application = Canceller.layer.pipe(

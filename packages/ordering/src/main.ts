@@ -1,3 +1,4 @@
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
@@ -11,6 +12,7 @@ Main.run({
     AppConfig.port("ordering"),
     AppConfig.redactedUrl("MYSQL_URL_ORDERING"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AuditConfig.config,
     AppConfig.peer("inventory"),
     AppConfig.peer("payment"),
     OrderingConfig.config,

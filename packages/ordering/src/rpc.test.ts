@@ -305,6 +305,28 @@ describe("OrderingService", () => {
           yield* query("SELECT actor_id, reason FROM audit WHERE target_id = ?", [entry.order_num]),
           [{ actor_id: 51, reason: "asked by phone" }],
         )
+        const target = `order:${entry.order_num}`
+        for (const options of [{}, { caller: operator }]) {
+          assert.deepInclude(yield* Effect.flip(stub.listAudit({ target }, options)), {
+            _tag: "Forbidden",
+            permission: "audit:read",
+          })
+        }
+        const auditor = { user_id: 52, username: "aude", roles: ["auditor"] }
+        const { entries, nextPageToken } = yield* stub.listAudit({ target }, { caller: auditor })
+        assert.deepStrictEqual(
+          entries.map((e) => [e.actorId, e.action, e.beforeJson, JSON.parse(e.afterJson), e.reason]),
+          [
+            [
+              51n,
+              "order.cancel",
+              '{"state":"unpaid"}',
+              { state: "cancelled", cancel_reason: "operator", stock_returned: 1 },
+              "asked by phone",
+            ],
+          ],
+        )
+        assert.strictEqual(nextPageToken, "")
         for (const bad of [
           { reason: CancelReason.TIMEOUT },
           { reason: CancelReason.UNSPECIFIED },

@@ -13,7 +13,9 @@ import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import { OrderingRpc } from "@floodgate/contracts/rpc/Services"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import { Mysql } from "@floodgate/runtime/mysql/Mysql"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -143,6 +145,7 @@ const redisSays = (state: ReservationState): Answer.RedisSays => {
 }
 
 const make = Effect.gen(function* () {
+  const mysql = yield* Mysql
   const orders = yield* OrderStore
   const canceller = yield* Canceller
   const inventory = yield* InventoryClient
@@ -312,6 +315,9 @@ const make = Effect.gen(function* () {
           nextPageToken: rows.length > limit ? tokenOf(page[page.length - 1]!.id) : "",
         }
       }),
+
+    listAudit: (request, context) =>
+      AuditList.handler(request, context).pipe(Effect.provideService(Mysql, mysql)),
   })
 })
 

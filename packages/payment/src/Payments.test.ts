@@ -321,6 +321,17 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("payments", (
           intent.orderNum,
         )
         assert.strictEqual(events.length, 2)
+        const audited = yield* rows<{ action: string; reason: string; after_json: string }>(
+          "SELECT action, reason, after_json FROM audit WHERE target_id = ? ORDER BY id",
+          due[0]!.refundId,
+        )
+        assert.deepStrictEqual(
+          audited.map((row) => [row.action, row.reason, JSON.parse(row.after_json).state]),
+          [
+            ["refund.create", "cancelled", "pending"],
+            ["refund.succeed", "", "succeeded"],
+          ],
+        )
       }),
     )
   })

@@ -1,6 +1,7 @@
 /** The one place that composes the payment service. */
 
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
@@ -24,6 +25,7 @@ const processes = Layer.mergeAll(
   IntentRetry.layer,
   OrderAnswers.layer,
   Refunds.layer,
+  Sealer.layer({ service: "payment" }),
 )
 
 const application = EventApplier.layer.pipe(

@@ -1,3 +1,4 @@
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
@@ -10,6 +11,7 @@ Main.run({
     AppConfig.port("payment"),
     AppConfig.redactedUrl("MYSQL_URL_PAYMENT"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
+    AuditConfig.config,
     AppConfig.peer("identity"),
     AppConfig.peer("ordering"),
   ],

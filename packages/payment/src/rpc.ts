@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
 import { CloseOutcome, PaymentStatus } from "@floodgate/contracts/gen/floodgate/payment/v1/payment_pb"
 import { PaymentRpc } from "@floodgate/contracts/rpc/Services"
+import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -90,4 +91,6 @@ export const rpc = GrpcServer.service(PaymentRpc, {
     yield* (yield* EventApplier).nudge
     return { replayed }
   }),
+
+  listAudit: AuditList.handler,
 })

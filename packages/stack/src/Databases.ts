@@ -1,6 +1,7 @@
 /** Databases, users, grants and migrations of one MySQL server. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Grants from "@floodgate/runtime/audit/Grants"
 import * as Migrator from "@floodgate/runtime/mysql/Migrator"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -9,9 +10,6 @@ import * as mysql from "mysql2/promise"
 import { runEffect } from "./RunEffect.ts"
 import { type Database, databases } from "./Services.ts"
 import { StackError } from "./StackError.ts"
-
-/** What a service may do in its own database. Tables are made by migrations, which run as the administrator. */
-const ownRights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
 
 /** Adds `/<database>` to a server's URL. */
 export const withDatabase = (serverUrl: string, database: string): string => {
@@ -39,7 +37,7 @@ const administer = async <A>(
 
 const folderOf = (root: string, name: Database): string => path.join(root, "packages", name, "migrations")
 
-/** Creates what is missing: a database and a user for each service, with rights to its own database only. */
+/** Creates what is missing: a database and a user for each service. `grant` gives the rights, once there are tables. */
 export const createDatabases = (adminUrl: string, passwords: Record<Database, string>): Promise<void> =>
   administer(adminUrl, async (connection) => {
     for (const name of databases) {
@@ -49,22 +47,37 @@ export const createDatabases = (adminUrl: string, passwords: Record<Database, st
       await connection.query("CREATE USER IF NOT EXISTS ?@'%' IDENTIFIED BY ?", [name, passwords[name]])
       // The data folder may be older than the secrets folder beside it.
       await connection.query("ALTER USER ?@'%' IDENTIFIED BY ?", [name, passwords[name]])
-      await connection.query(`GRANT ${ownRights} ON \`${name}\`.* TO ?@'%'`, [name])
+    }
+  })
+
+/** Gives a user its rights to its own database, table by table: what is append-only stays so for the service itself. */
+export const grantOwn = (adminUrl: string, database: string, user: string): Promise<void> =>
+  administer(adminUrl, async (connection) => {
+    const [tables] = await connection.query<Array<mysql.RowDataPacket & { readonly name: string }>>(
+      "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ? AND table_type = 'BASE TABLE'",
+      [database],
+    )
+    const names = tables.map(({ name }) => name)
+    for (const statement of Grants.statements(database, names, `${mysql.escape(user)}@'%'`)) {
+      await connection.query(statement)
     }
   })
 
 /**
- * The one right across databases: an order and its product's stock change in one transaction. Column rights name
- * existing tables, so this comes after inventory's migrations. UPDATE(stock) alone fails with 1143 on MariaDB: the
- * WHERE needs SELECT.
+ * Every service's rights, after the migrations of these databases: rights name existing tables. With ordering and
+ * inventory comes the one right across databases: an order and its product's stock change in one transaction.
+ * UPDATE(stock) alone fails with 1143 on MariaDB: the WHERE needs SELECT.
  */
-export const grantOrdering = (adminUrl: string): Promise<void> =>
-  administer(adminUrl, async (connection) => {
+export const grant = async (adminUrl: string, migrated: ReadonlySet<Database>): Promise<void> => {
+  for (const name of migrated) await grantOwn(adminUrl, name, name)
+  if (!migrated.has("ordering") || !migrated.has("inventory")) return
+  await administer(adminUrl, async (connection) => {
     await connection.query(
       "GRANT SELECT (id, name, price, currency, stock, generation, per_user_limit, state), UPDATE (stock) ON inventory.product TO 'ordering'@'%'",
     )
     await connection.query("GRANT SELECT, INSERT ON inventory.stock_log TO 'ordering'@'%'")
   })
+}
 
 /**
  * Runs each service's outstanding migrations, side by side; answers the names of those that ran, as `service/name`. A

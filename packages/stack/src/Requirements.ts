@@ -2,6 +2,7 @@
  * What the stack provides by itself in dev and therefore must be told in stage and prod. Checked before anything is
  * started, so that one message lists every missing key of every service.
  */
+import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Config from "effect/Config"
@@ -12,6 +13,9 @@ import { runEffect } from "./RunEffect.ts"
 import { facts, type Service } from "./Services.ts"
 import { StackError } from "./StackError.ts"
 
+/** Those that keep an audit trail. */
+const audited: ReadonlyArray<Service> = ["identity", "inventory", "ordering", "payment"]
+
 const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unknown>> => {
   const keys: Array<Config.Config<unknown>> = [
     AppConfig.portBase,
@@ -20,8 +24,14 @@ const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unk
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
     AppConfig.secret("ORDER_NUM_KEY"),
   ]
-  if (chosen.has("identity"))
-    keys.push(AppConfig.secretJsonFile("JWT_KEYS_FILE"), AppConfig.secret("REFRESH_TOKEN_KEY"))
+  if (chosen.has("identity")) {
+    keys.push(
+      AppConfig.secretJsonFile("JWT_KEYS_FILE"),
+      AppConfig.secret("REFRESH_TOKEN_KEY"),
+      AppConfig.secretList("KEY_ENCRYPTION_KEY"),
+    )
+  }
+  if (audited.some((service) => chosen.has(service))) keys.push(AuditConfig.config)
   if (chosen.has("payment")) keys.push(Config.nonEmptyString("PUBLIC_URL"))
   for (const service of chosen) {
     const { database } = facts[service]

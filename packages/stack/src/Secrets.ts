@@ -13,6 +13,8 @@ import { databases } from "./Services.ts"
 export interface Secrets {
   readonly ORDER_NUM_KEY: string
   readonly REFRESH_TOKEN_KEY: string
+  readonly AUDIT_KEY: string
+  readonly KEY_ENCRYPTION_KEY: string
   readonly PAYMENT_CALLBACK_SECRETS_SANDBOX: string
   readonly JWT_KEYS_FILE: string
   readonly SERVICE_CREDENTIAL_FILE: string
@@ -71,7 +73,18 @@ export const load = (dataDir: string): Secrets => {
   }))
   const credentialFile = path.join(folder, "service-credential.json")
   keep(credentialFile, () => ({ environment: "dev", keys: [devOnly()] }))
-  return { ...strings, JWT_KEYS_FILE: jwtFile, SERVICE_CREDENTIAL_FILE: credentialFile }
+  // Beside the database's folder, as everything here: it shows tampering to whoever reads, not to whoever owns both.
+  const audit = keep(path.join(folder, "audit-key.json"), () => ({ AUDIT_KEY: devOnly() }))
+  const keyEncryption = keep(path.join(folder, "key-encryption-key.json"), () => ({
+    KEY_ENCRYPTION_KEY: devOnly(),
+  }))
+  return {
+    ...strings,
+    ...audit,
+    ...keyEncryption,
+    JWT_KEYS_FILE: jwtFile,
+    SERVICE_CREDENTIAL_FILE: credentialFile,
+  }
 }
 
 /** The first key of the service credential: it signs. */

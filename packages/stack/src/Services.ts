@@ -124,3 +124,19 @@ export const parseSelection = (text: string): Selection | { readonly unknown: st
   if (chosen.services.size > 0) for (const engine of everything.engines) chosen.engines.add(engine)
   return chosen
 }
+
+/** One process of a service: the first has the service's name, the second is `edge-2`. */
+export interface Instance {
+  readonly service: Service
+  /** Counts from 1. */
+  readonly number: number
+}
+
+export const instanceName = ({ service, number }: Instance): string =>
+  number === 1 ? service : `${service}-${number}`
+
+/** The instance that a component's name stands for; undefined for an engine's. */
+export const instanceOf = (name: string): Instance | undefined => {
+  const [, service = "", number = "1"] = /^([a-z]+)(?:-([2-9]))?$/.exec(name) ?? []
+  return isService(service) ? { service, number: Number(number) } : undefined
+}

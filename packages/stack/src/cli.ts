@@ -19,6 +19,8 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   restart|stop|kill <name>  one process; kill is SIGKILL, and only restart revives it
   migrate                   run outstanding migrations
   seed                      make demo accounts and products
+  keys rotate               a new key for access tokens: published now, signing in a minute
+  audit verify              whether the audit trail is what was written; exit code 1 where it isn't
   doctor                    what would be used on this machine, and why
   rush [--buyers 1000] [--stock 100] [--fault redis]
                             a sale in fast motion, with the sums at the end (pnpm demo:rush)
@@ -27,6 +29,7 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   --port-base N             first port (8080)
   --only LIST               engines, services, or names: engines,identity
   --jaeger                  build Jaeger with Go where there is no other road to it
+  --edges N                 so many edges: edge, edge-2 …, on ports a hundred apart
   --bus redis               Redis Streams as the event bus even where Kafka could be had`
 
 const options = {
@@ -35,6 +38,7 @@ const options = {
   only: { type: "string" },
   jaeger: { type: "boolean", default: false },
   bus: { type: "string", default: "kafka" },
+  edges: { type: "string", default: "1" },
   detach: { type: "boolean", default: false },
   wipe: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -76,7 +80,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     process.stdout.write(`${help}\n`)
     return 0
   }
-  const takesName = ["logs", "restart", "stop", "kill"].includes(command)
+  const takesName = ["logs", "restart", "stop", "kill", "keys", "audit"].includes(command)
   if (rest.length > 0 || (name !== undefined && !takesName)) {
     throw new StackError(`"${(takesName ? rest : [name, ...rest]).join(" ")}" is too much.\n\n${help}`)
   }
@@ -96,6 +100,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     portBase: wholeNumber("port-base", base, 1024, PortTable.HIGHEST_BASE),
     selection,
     wishes: { jaeger: values.jaeger, bus: values.bus },
+    edges: wholeNumber("edges", values.edges, 1, 9),
   }
   const { dataDir } = setting
 
@@ -148,6 +153,16 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     case "seed": {
       const { seed } = await import("./commands/Data.ts")
       return seed(setting)
+    }
+    case "keys": {
+      if (name !== "rotate") throw new StackError('Which one? "pnpm stack keys rotate"')
+      const Keys = await import("./commands/Keys.ts")
+      return Keys.rotate(setting)
+    }
+    case "audit": {
+      if (name !== "verify") throw new StackError('Which one? "pnpm stack audit verify"')
+      const Audit = await import("./commands/Audit.ts")
+      return Audit.verify(setting)
     }
     case "doctor": {
       const { doctor } = await import("./commands/Doctor.ts")

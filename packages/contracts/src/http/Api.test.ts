@@ -72,4 +72,29 @@ describe("Api", () => {
     assert.isFalse(paths["/orders/{order_num}/cancel"].post.requestBody.required)
     assert.isTrue(paths["/orders/{order_num}/pay"].post.requestBody.required)
   })
+
+  it("lists of the console are documented as JSON and as CSV", () => {
+    const paths = OpenApi.fromApi(Api).paths as Record<string, any>
+    for (const path of ["/admin/users", "/admin/audit"]) {
+      const { content } = paths[path].get.responses["200"]
+      assert.sameMembers(Object.keys(content), ["application/json", "text/csv"])
+      const names = paths[path].get.parameters.map((parameter: any) => parameter.name)
+      assert.includeMembers(names, ["limit", "cursor", "from", "to", "format"])
+    }
+  })
+
+  it("every write of the console asks for a reason", () => {
+    const { components, paths } = OpenApi.fromApi(Api) as any
+    for (const [path, methods] of Object.entries<any>(paths)) {
+      if (!path.startsWith("/admin/")) continue
+      for (const method of ["post", "put", "patch", "delete"]) {
+        if (methods[method] === undefined) continue
+        const { $ref } = methods[method].requestBody.content["application/json"].schema
+        const payload = components.schemas[$ref.split("/").at(-1)]
+        assert.include(payload.required, "reason", `${method} ${path}`)
+        assert.deepInclude(payload.properties.reason, { minLength: 1, maxLength: 500 })
+        assert.isFalse(payload.additionalProperties)
+      }
+    }
+  })
 })

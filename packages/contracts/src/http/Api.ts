@@ -4,10 +4,13 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AdminUserApi } from "./AdminUserApi.ts"
+import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
 import { DocumentApi } from "./DocumentApi.ts"
 import { Failure } from "./Envelope.ts"
 import { HealthApi } from "./HealthApi.ts"
+import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
@@ -35,6 +38,9 @@ export const RestApi = HttpApi.make("floodgate")
   .add(OrderApi)
   .add(PaymentApi)
   .add(WalletApi)
+  .add(AdminUserApi)
+  .add(AuditApi)
+  .add(KeyApi)
   .add(HealthApi)
   .add(DocumentApi)
   // What any request can meet, whatever its route.

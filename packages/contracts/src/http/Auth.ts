@@ -33,27 +33,32 @@ export interface Guard<Name extends string, E> {
   }
 }
 
-/** Busy: whoever keeps the signing keys could not be asked yet. */
-type SignInError = Unauthenticated | Banned | Busy
+/**
+ * Busy: whoever keeps the signing keys and the revocations could not be asked yet. Forbidden: the roles don't permit it,
+ * or the service behind, which looks for itself, says so.
+ */
+type SignInError = Unauthenticated | Banned | Busy | Forbidden
+
+const SignInFailure = Schema.Union(
+  Failure("UNAUTHENTICATED"),
+  Failure("BANNED"),
+  Failure("BUSY"),
+  Failure("FORBIDDEN"),
+)
 
 /** Any signed-in account. */
 export const signedIn = HttpApiMiddleware.Tag<Guard<"signedIn", SignInError>>()(
   "@floodgate/contracts/http/signedIn",
   {
-    failure: Schema.Union(Failure("UNAUTHENTICATED"), Failure("BANNED"), Failure("BUSY")),
+    failure: SignInFailure,
     provides: CurrentUser,
     security,
   },
 )
 
 const guard = <const P extends Permission>(name: P) =>
-  HttpApiMiddleware.Tag<Guard<P, SignInError | Forbidden>>()(`@floodgate/contracts/http/permission/${name}`, {
-    failure: Schema.Union(
-      Failure("UNAUTHENTICATED"),
-      Failure("BANNED"),
-      Failure("BUSY"),
-      Failure("FORBIDDEN"),
-    ),
+  HttpApiMiddleware.Tag<Guard<P, SignInError>>()(`@floodgate/contracts/http/permission/${name}`, {
+    failure: SignInFailure,
     provides: CurrentUser,
     security,
   })

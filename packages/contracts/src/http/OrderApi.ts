@@ -4,10 +4,10 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { signedIn } from "./Auth.ts"
 import { Envelope, Failure } from "./Envelope.ts"
-import { RequiredKey } from "./IdempotencyKey.ts"
+import { OptionalKey, RequiredKey } from "./IdempotencyKey.ts"
 import { ListOrdersQuery, Order, OrderNumPath } from "./Order.ts"
 import { Page } from "./Page.ts"
-import { NoFields } from "./Payload.ts"
+import { NoFields, withOptionalBody } from "./Payload.ts"
 import { Payment, PayPayload } from "./Payment.ts"
 
 export const OrderApi = HttpApiGroup.make("orders")
@@ -43,14 +43,14 @@ export const OrderApi = HttpApiGroup.make("orders")
   .add(
     HttpApiEndpoint.post("cancel", "/orders/:order_num/cancel")
       .setPath(OrderNumPath)
+      .setHeaders(OptionalKey)
       .setPayload(NoFields)
       .addSuccess(Envelope(Order))
       .addError(Failure("NOT_FOUND"))
       .addError(Failure("WRONG_STATE"))
+      .addError(Failure("IDEMPOTENCY_MISMATCH"))
+      .addError(Failure("IN_FLIGHT"))
       .middleware(signedIn)
       .annotate(OpenApi.Summary, "Cancel an unpaid order")
-      .annotate(OpenApi.Transform, (operation) => ({
-        ...operation,
-        requestBody: { ...operation["requestBody"], required: false },
-      })),
+      .annotate(OpenApi.Transform, withOptionalBody),
   )

@@ -5,7 +5,8 @@ import * as Schema from "effect/Schema"
 export const DEFAULT_LIMIT = 20
 export const MAX_LIMIT = 100
 
-const Limit = Schema.transformOrFail(
+/** A `limit` as it stands in a query. */
+export const Limit = Schema.transformOrFail(
   Schema.String.annotations({ jsonSchema: { type: "integer", minimum: 1, maximum: MAX_LIMIT } }),
   Schema.Int,
   {

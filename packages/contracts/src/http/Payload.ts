@@ -12,3 +12,9 @@ export const NoFields = Schema.Record({ key: Schema.String, value: Schema.Unknow
   ),
   Schema.annotations({ jsonSchema: { type: "object", additionalProperties: false } }),
 )
+
+/** For documents: a body that a client may leave out. */
+export const withOptionalBody = (operation: Record<string, any>): Record<string, any> => ({
+  ...operation,
+  requestBody: { ...operation["requestBody"], required: false },
+})

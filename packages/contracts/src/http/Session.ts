@@ -1,6 +1,7 @@
 /** Accounts and sessions as the HTTP contract shows them. */
 import * as Schema from "effect/Schema"
 import { Timestamp } from "./Instant.ts"
+import { Order } from "./Order.ts"
 import { Id } from "./PathId.ts"
 import { strict } from "./Payload.ts"
 
@@ -35,6 +36,15 @@ export const RefreshPayload = strict(Schema.Struct({ refresh_token: characters(1
   identifier: "RefreshPayload",
 })
 
+/** The old password within bounds only: what can't be one is wrong, like any other wrong one. */
+export const PasswordPayload = strict(
+  Schema.Struct({ old_password: characters(1, 256), new_password: characters(8, 128) }),
+).annotations({ identifier: "PasswordPayload" })
+
+export const ErasePayload = strict(Schema.Struct({ password: characters(1, 256) })).annotations({
+  identifier: "ErasePayload",
+})
+
 export const Registered = Schema.Struct({ id: Id, username: Schema.String }).annotations({
   identifier: "Registered",
 })
@@ -59,3 +69,16 @@ export const Profile = Schema.Struct({
   updated_at: Timestamp,
 }).annotations({ identifier: "Profile" })
 export type Profile = typeof Profile.Type
+
+/**
+ * Everything that is kept about a user: `account` as identity tells it (name, roles, sessions, wallet), and the orders
+ * with their payments and refunds, newest first. `orders_next_cursor` is null unless there are more orders than one
+ * answer holds: the rest is at `GET /orders`.
+ */
+export const Export = Schema.Struct({
+  exported_at: Timestamp,
+  account: Schema.Unknown,
+  orders: Schema.Array(Order),
+  orders_next_cursor: Schema.NullOr(Schema.String),
+}).annotations({ identifier: "Export" })
+export type Export = typeof Export.Type

@@ -6,21 +6,24 @@ import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobu
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
 import {
   type ChannelOptions,
+  type ClientReadableStream,
   credentials,
   Client as GrpcChannel,
   Metadata,
   type ServiceError,
   status,
 } from "@grpc/grpc-js"
+import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { Busy, Internal, type InvalidInput, type Unauthenticated } from "../errors/Errors.ts"
 import { CallDeadline } from "./CallDeadline.ts"
-import type { AnyRpcDefinition, RequestInit, ResponseOf, UnaryMethod } from "./defineRpc.ts"
+import type { AnyRpcDefinition, RequestInit, ResponseOf, StreamMethod, UnaryMethod } from "./defineRpc.ts"
 import * as GrpcStatus from "./GrpcStatus.ts"
 import { authorizationKey, type Caller, callerKey, type ServiceCredentialShape } from "./ServiceCredential.ts"
 
@@ -45,12 +48,31 @@ export interface CallOptions {
   readonly span?: boolean
 }
 
-/** The unary methods of a definition as functions. */
+export interface StreamOptions {
+  /** The user on whose behalf the call is made. */
+  readonly caller?: Caller
+}
+
+/**
+ * The methods of a definition as functions: an Effect for one answer, a Stream for many.
+ *
+ * A stream has no deadline: it ends when its server says so, with Busy when the server drains or can't be reached any
+ * more (listen again, later), or with the scope that it runs in, which cancels the call. It is pulled: messages that
+ * nobody takes stay with the server, but for a few. It has no span and is never repeated by itself.
+ */
 export type Client<D extends AnyRpcDefinition> = {
   readonly [K in UnaryMethod<D>]: (
     request: RequestInit<D["service"]["method"][K]>,
     options?: CallOptions,
   ) => Effect.Effect<
+    ResponseOf<D["service"]["method"][K]>,
+    InstanceType<D["errors"][K][number]> | TransportError
+  >
+} & {
+  readonly [K in StreamMethod<D>]: (
+    request: RequestInit<D["service"]["method"][K]>,
+    options?: StreamOptions,
+  ) => Stream.Stream<
     ResponseOf<D["service"]["method"][K]>,
     InstanceType<D["errors"][K][number]> | TransportError
   >
@@ -127,6 +149,90 @@ interface Channel {
   readonly metadata: () => Metadata
 }
 
+/** What a call's failure is to its caller. */
+const failWith =
+  (name: string, declared: ReadonlySet<string>) =>
+  (error: ServiceError): Effect.Effect<never, unknown> => {
+    const typed = GrpcStatus.toError(error.metadata)
+    if (typed !== undefined && (common.has(typed._tag) || declared.has(typed._tag))) return Effect.fail(typed)
+    const failure = Effect.fail(GrpcStatus.fromTransport(error.code))
+    // A peer that is away or slow is an everyday thing, told by the error; the others mean that somebody is wrong.
+    return error.code === status.UNAVAILABLE ||
+      error.code === status.DEADLINE_EXCEEDED ||
+      error.code === status.CANCELLED
+      ? failure
+      : Effect.zipRight(
+          Effect.logWarning(
+            `${name} answered ${status[error.code]}: ${typed === undefined ? error.details : `undeclared ${typed._tag}`}`,
+          ),
+          failure,
+        )
+  }
+
+const decodeAs =
+  (desc: DescMethod) =>
+  (bytes: Buffer): Effect.Effect<unknown, unknown> =>
+    Effect.try({ try: () => fromBinary(desc.output, bytes), catch: () => new Internal({}) })
+
+/** Takes one message after another; what hasn't been taken stays in the call's own bounded buffer. */
+const pull = (
+  call: ClientReadableStream<Buffer>,
+): Effect.Effect<Chunk.Chunk<Buffer>, Option.Option<ServiceError>> => {
+  // A listener for as long as the call exists: an error that nobody hears would end the process.
+  let over: Option.Option<ServiceError> | undefined
+  let waiting = (): void => {}
+  const end = (why: Option.Option<ServiceError>) => (): void => {
+    over ??= why
+    waiting()
+  }
+  call.on("error", (error: ServiceError) => end(Option.some(error))())
+  call.on("end", end(Option.none()))
+  call.on("readable", () => waiting())
+  return Effect.async((resume) => {
+    waiting = () => {
+      const bytes = call.read() as Buffer | null
+      if (bytes === null && over === undefined) return
+      waiting = () => {}
+      resume(bytes === null ? Effect.fail(over!) : Effect.succeed(Chunk.of(bytes)))
+    }
+    waiting()
+    return Effect.sync(() => {
+      waiting = () => {}
+    })
+  })
+}
+
+const streaming = (
+  channel: Channel,
+  desc: DescMethod,
+  declared: ReadonlySet<string>,
+): ((request: never, options?: StreamOptions) => Stream.Stream<unknown, unknown>) => {
+  const path = `/${desc.parent.typeName}/${desc.name}`
+  const fail = failWith(`${desc.parent.typeName}/${desc.name}`, declared)
+  const decode = decodeAs(desc)
+  return (request, options) =>
+    Stream.fromPull(
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            let metadata = channel.metadata()
+            if (options?.caller !== undefined) {
+              metadata = metadata.clone()
+              metadata.set(callerKey, channel.options.credential.callerToken(options.caller))
+            }
+            const bytes = bufferOf(toBinary(desc.input, create(desc.input, request)))
+            return channel.grpc.makeServerStreamRequest(path, sameBuffer, sameBuffer, bytes, metadata)
+          }),
+          (call) => Effect.sync(() => call.cancel()),
+        ),
+        pull,
+      ),
+    ).pipe(
+      Stream.catchAll((error) => Stream.fromEffect(fail(error))),
+      Stream.mapEffect(decode),
+    )
+}
+
 const method = (
   channel: Channel,
   desc: DescMethod,
@@ -163,25 +269,8 @@ const method = (
       return Effect.sync(() => call.cancel())
     })
 
-  const fail = (error: ServiceError): Effect.Effect<never, unknown> => {
-    const typed = GrpcStatus.toError(error.metadata)
-    if (typed !== undefined && (common.has(typed._tag) || declared.has(typed._tag))) return Effect.fail(typed)
-    const failure = Effect.fail(GrpcStatus.fromTransport(error.code))
-    // A peer that is away or slow is an everyday thing, told by the error; the others mean that somebody is wrong.
-    return error.code === status.UNAVAILABLE ||
-      error.code === status.DEADLINE_EXCEEDED ||
-      error.code === status.CANCELLED
-      ? failure
-      : Effect.zipRight(
-          Effect.logWarning(
-            `${spanName} answered ${status[error.code]}: ${typed === undefined ? error.details : `undeclared ${typed._tag}`}`,
-          ),
-          failure,
-        )
-  }
-
-  const decode = (bytes: Buffer): Effect.Effect<unknown, unknown> =>
-    Effect.try({ try: () => fromBinary(desc.output, bytes), catch: () => new Internal({}) })
+  const fail = failWith(spanName, declared)
+  const decode = decodeAs(desc)
 
   const exchange = (
     bytes: Buffer,
@@ -262,15 +351,15 @@ export const make = <D extends AnyRpcDefinition>(
       }
       return Object.fromEntries(
         (definition.service.methods as ReadonlyArray<DescMethod>)
-          .filter((desc) => desc.methodKind === "unary")
+          .filter(({ methodKind }) => methodKind === "unary" || methodKind === "server_streaming")
           .map((desc) => [
             desc.localName,
-            method(
+            (desc.methodKind === "unary" ? method : streaming)(
               channel,
               desc,
               new Set(definition.errors[desc.localName].map((cls: { _tag: string }) => cls._tag)),
             ),
           ]),
-      ) as Client<D>
+      ) as unknown as Client<D>
     },
   )

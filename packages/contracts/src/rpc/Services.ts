@@ -3,7 +3,7 @@ import {
   type AlreadyBought,
   Banned,
   Busy,
-  type Forbidden,
+  Forbidden,
   IdempotencyMismatch,
   InFlight,
   InvalidInput,
@@ -11,7 +11,7 @@ import {
   PaymentDeclined,
   PaymentMismatch,
   RateLimited,
-  type StaleVersion,
+  StaleVersion,
   Unauthenticated,
   UsernameTaken,
   WrongCredentials,
@@ -28,15 +28,26 @@ export const IdentityRpc = defineRpc(IdentityService, {
   login: [WrongCredentials, Banned, RateLimited],
   refresh: [Unauthenticated, Banned],
   logout: [],
-  getUser: [NotFound],
-  batchGetUsers: [InvalidInput],
-  setRoles: [NotFound, InvalidInput],
+  logoutAll: [NotFound, Forbidden],
+  changePassword: [NotFound, InvalidInput, WrongCredentials, Banned, RateLimited, Forbidden],
+  getUser: [NotFound, Forbidden],
+  batchGetUsers: [InvalidInput, Forbidden],
+  listUsers: [InvalidInput, Forbidden],
+  setRoles: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
+  banUser: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
+  unbanUser: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
+  exportUser: [NotFound, Forbidden],
+  eraseUser: [NotFound, WrongCredentials, WrongState, RateLimited, Forbidden],
   getJwks: [],
-  getWallet: [NotFound],
-  listWalletEntries: [NotFound, InvalidInput],
-  debitWallet: [NotFound, InvalidInput],
-  voidDebit: [NotFound],
-  creditWallet: [NotFound, InvalidInput],
+  rotateKeys: [InvalidInput, Forbidden],
+  listRevocations: [Forbidden],
+  watchRevocations: [Forbidden],
+  getWallet: [NotFound, Forbidden],
+  listWalletEntries: [NotFound, InvalidInput, Forbidden],
+  debitWallet: [NotFound, InvalidInput, Forbidden],
+  voidDebit: [NotFound, Forbidden],
+  creditWallet: [NotFound, InvalidInput, Forbidden],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
@@ -47,6 +58,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   warmUp: [NotFound, WrongState, Busy],
   reserveBatch: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const OrderingRpc = defineRpc(OrderingService, {
@@ -56,6 +68,7 @@ export const OrderingRpc = defineRpc(OrderingService, {
   cancelOrder: [NotFound, WrongState],
   getBarrier: [],
   listReservations: [InvalidInput],
+  listAudit: [Forbidden, InvalidInput],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {
@@ -63,7 +76,8 @@ export const PaymentRpc = defineRpc(PaymentService, {
   getPayment: [NotFound],
   closeOrder: [NotFound],
   acceptCallback: [NotFound, InvalidInput, Unauthenticated, PaymentMismatch],
+  listAudit: [Forbidden, InvalidInput],
 })
 
-/** Kept beside the definitions so that a reader sees which errors never cross gRPC as failures. */
-export type NeverAcrossRpc = AlreadyBought | Forbidden | StaleVersion
+/** Kept beside the definitions so that a reader sees which error of a service never crosses gRPC as a failure. */
+export type NeverAcrossRpc = AlreadyBought

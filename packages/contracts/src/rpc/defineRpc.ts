@@ -22,6 +22,15 @@ export type UnaryMethod<D extends AnyRpcDefinition> = {
     : never
 }[keyof D["service"]["method"]]
 
+/** The names of a definition's methods that take one message and answer many. */
+export type StreamMethod<D extends AnyRpcDefinition> = {
+  [K in keyof D["service"]["method"]]: D["service"]["method"][K] extends {
+    readonly methodKind: "server_streaming"
+  }
+    ? K
+    : never
+}[keyof D["service"]["method"]]
+
 export const defineRpc = <
   S extends DescService,
   const E extends Record<keyof S["method"], ReadonlyArray<ErrorCtor>>,

@@ -35,6 +35,7 @@ const inventory = GrpcServer.make({
       warmUp: notHere,
       reserveBatch: notHere,
       getReservation: notHere,
+      listAudit: notHere,
     }),
   ],
 }).pipe(

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import * as Ports from "@floodgate/runtime/config/Ports"
 import type { Component } from "@floodgate/stack/Services"
 import type { Status } from "@floodgate/stack/supervisor/Status"
 
@@ -22,9 +23,14 @@ export class Stack {
     this.portBase = portBase
   }
 
-  /** The edge's base URL. */
+  /** The first edge's base URL. */
   get url(): string {
-    return `http://127.0.0.1:${this.portBase}`
+    return this.urlOf(1)
+  }
+
+  /** The base URL of an edge, counted from 1: a stack of the tests has two. */
+  urlOf(edge: number): string {
+    return `http://127.0.0.1:${Ports.portOf(this.portBase, "edge", edge)}`
   }
 
   /** Runs `pnpm stack <args>` for this stack; answers what it printed. Fails when it exits with another code than 0. */
@@ -38,7 +44,10 @@ export class Stack {
   }
 
   up(): Promise<string> {
-    return this.command(["up", "--detach", "--port-base", String(this.portBase), "--jaeger"], START_MS)
+    return this.command(
+      ["up", "--detach", "--port-base", String(this.portBase), "--edges", "2", "--jaeger"],
+      START_MS,
+    )
   }
 
   down(): Promise<string> {

@@ -13,7 +13,8 @@ declare module "vitest" {
 
 export default async function setup(project: TestProject) {
   const data = await mkdtemp(join(tmpdir(), "floodgate-e2e-"))
-  const portBase = 20_000 + Math.floor(Math.random() * 200) * 100
+  // Two edges take two hundreds of ports.
+  const portBase = 20_000 + Math.floor(Math.random() * 100) * 200
   const stack = new Stack(data, portBase)
   await stack.up()
   project.provide("stack", { data, portBase })

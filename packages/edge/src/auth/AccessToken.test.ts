@@ -16,11 +16,27 @@ const signed = (claims: object, header: object = {}) =>
 
 describe("AccessToken", () => {
   it("a good token names its bearer and its end", () => {
-    const token = signed({ roles: ["customer", "operator"], username: "alice", exp: nowS + 60 })
+    const token = signed({
+      roles: ["customer", "operator"],
+      username: "alice",
+      exp: nowS + 60,
+      iat_ms: nowMs,
+    })
     assert.deepStrictEqual(read(token, keys, nowMs), {
       user: { userId: 7, username: "alice", roles: ["customer", "operator"] },
+      issuedMs: nowMs,
       expiresMs: (nowS + 60) * 1000,
     })
+  })
+
+  it("when a token was issued is known to the millisecond, or taken for the second's beginning", () => {
+    const issuedMs = (claims: object) => {
+      const verified = read(signed(claims), keys, nowMs)
+      return typeof verified === "object" ? verified.issuedMs : verified
+    }
+    assert.strictEqual(issuedMs({ iat: nowS, iat_ms: nowMs }), nowMs)
+    assert.strictEqual(issuedMs({ iat: nowS, iat_ms: undefined }), nowS * 1000)
+    assert.isUndefined(issuedMs({ iat: undefined, iat_ms: undefined }))
   })
 
   const hs256 = () => {

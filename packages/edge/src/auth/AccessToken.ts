@@ -18,6 +18,8 @@ const SKEW_S = 5
 
 export interface Verified {
   readonly user: User
+  /** Unix ms at which it was issued. */
+  readonly issuedMs: number
   /** Unix ms from which it is no longer good. */
   readonly expiresMs: number
 }
@@ -85,7 +87,13 @@ const userOf = (claims: Record<string, unknown>): User | undefined => {
   return { userId: Number(sub), username, roles }
 }
 
-const isSeconds = (claim: unknown): claim is number => typeof claim === "number" && Number.isFinite(claim)
+const isTime = (claim: unknown): claim is number => typeof claim === "number" && Number.isFinite(claim)
+
+/** To the millisecond where the token says so; else the second's beginning: rather too early than too late. */
+const issuedMsOf = ({ iat, iat_ms }: Record<string, unknown>): number | undefined => {
+  if (isTime(iat_ms)) return iat_ms
+  return isTime(iat) ? iat * 1000 : undefined
+}
 
 /** The token's bearer; `unknown_key` where only newer keys could tell; undefined where it is not good, whatever the keys. */
 export const read = (token: string, keys: Keys, nowMs: number): Verified | "unknown_key" | undefined => {
@@ -104,8 +112,9 @@ export const read = (token: string, keys: Keys, nowMs: number): Verified | "unkn
   const claims = json(token.slice(first + 1, second))
   if (claims === undefined || claims["iss"] !== ISSUER || claims["aud"] !== AUDIENCE) return undefined
   const { exp, nbf } = claims
-  if (!isSeconds(exp) || exp * 1000 <= nowMs) return undefined
-  if (!isSeconds(nbf) || (nbf - SKEW_S) * 1000 > nowMs) return undefined
+  if (!isTime(exp) || exp * 1000 <= nowMs) return undefined
+  if (!isTime(nbf) || (nbf - SKEW_S) * 1000 > nowMs) return undefined
   const user = userOf(claims)
-  return user === undefined ? undefined : { user, expiresMs: exp * 1000 }
+  const issuedMs = issuedMsOf(claims)
+  return user === undefined || issuedMs === undefined ? undefined : { user, issuedMs, expiresMs: exp * 1000 }
 }

@@ -29,4 +29,13 @@ const permissionLayer = <const P extends Permission>(name: P) =>
     })),
   )
 
-export const layer = Layer.mergeAll(signedInLayer, permissionLayer("product:write"))
+/** One for each permission that a route asks for. */
+export const layer = Layer.mergeAll(
+  signedInLayer,
+  permissionLayer("product:write"),
+  permissionLayer("user:read"),
+  permissionLayer("user:ban"),
+  permissionLayer("user:roles"),
+  permissionLayer("audit:read"),
+  permissionLayer("key:write"),
+)

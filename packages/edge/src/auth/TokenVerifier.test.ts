@@ -1,13 +1,17 @@
 import { create } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { Busy } from "@floodgate/contracts/errors/Errors"
-import { GetJwksResponseSchema } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
+import {
+  GetJwksResponseSchema,
+  ListRevocationsResponseSchema,
+} from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as FakePeers from "../testing/FakePeers.ts"
 import * as Tokens from "../testing/Tokens.ts"
+import * as Revocations from "./Revocations.ts"
 import { TokenCache } from "./TokenCache.ts"
 import * as TokenVerifier from "./TokenVerifier.ts"
 
@@ -25,8 +29,13 @@ const makeIdentity = () => {
           ? Effect.fail(new Busy({}))
           : Effect.succeed(create(GetJwksResponseSchema, { jwksJson: state.jwks }))
       }),
+    listRevocations: () => Effect.succeed(create(ListRevocationsResponseSchema, {})),
   })
-  const layer = TokenVerifier.layer.pipe(Layer.provide(peers), Layer.provideMerge(Readiness.layer))
+  const layer = TokenVerifier.layer.pipe(
+    Layer.provide(Revocations.layer),
+    Layer.provide(peers),
+    Layer.provideMerge(Readiness.layer),
+  )
   return { state, layer }
 }
 
@@ -123,13 +132,13 @@ describe("TokenVerifier", () => {
       assert.isObject(verifier.verifySync(authorization))
       state.jwks = Tokens.jwks(second)
       yield* TestClock.adjust("31 seconds")
-      assert.strictEqual(verifier.verifySync(authorization), "unknown_key")
+      assert.strictEqual(verifier.verifySync(authorization), "unsure")
     }).pipe(Effect.provide(layer), (test) => Effect.zipRight(atRealTime, test))
   })
 })
 
 describe("TokenCache", () => {
-  const verified = { user: { userId: 1, username: "a", roles: [] }, expiresMs: 1 }
+  const verified = { user: { userId: 1, username: "a", roles: [] }, issuedMs: 0, expiresMs: 1 }
 
   it("never holds more than its capacity, and keeps what is used", () => {
     const cache = new TokenCache(100)

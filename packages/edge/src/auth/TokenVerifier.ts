@@ -1,9 +1,9 @@
 /**
  * Verifies access tokens in this process: identity's public keys are fetched at start, every half minute, and when a
  * token names a key that isn't known (at most once a second). While identity can't be reached, the keys at hand go on
- * serving.
+ * serving. Every use of a token asks the revocations, also of one that was verified before.
  */
-import { Busy, Unauthenticated } from "@floodgate/contracts/errors/Errors"
+import { Banned, Busy, Unauthenticated } from "@floodgate/contracts/errors/Errors"
 import type { User } from "@floodgate/contracts/http/Auth"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
@@ -11,7 +11,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import { type Keys, keysOf, read } from "./AccessToken.ts"
+import { type Keys, keysOf, read, type Verified } from "./AccessToken.ts"
+import { Revocations } from "./Revocations.ts"
 import { TokenCache } from "./TokenCache.ts"
 
 /** A new key is published 60 s before it signs. */
@@ -27,12 +28,17 @@ export class TokenVerifier extends Context.Tag("@floodgate/edge/auth/TokenVerifi
   TokenVerifier,
   {
     /**
-     * The bearer of an `Authorization` header, without waiting: undefined where it isn't a good token, `unknown_key`
-     * where {@link verify} may still find it good.
+     * The bearer of an `Authorization` header, without waiting: undefined where it isn't a good token (or one that was
+     * revoked), `unsure` where {@link verify} may still find it good.
      */
-    readonly verifySync: (authorization: string | undefined) => User | "unknown_key" | undefined
-    /** As `verifySync`, fetching keys where that may help. Busy while no keys could be fetched yet. */
-    readonly verify: (authorization: string | undefined) => Effect.Effect<User, Unauthenticated | Busy>
+    readonly verifySync: (authorization: string | undefined) => User | "banned" | "unsure" | undefined
+    /**
+     * As `verifySync`, fetching keys where that may help. Busy where keys or revocations couldn't be fetched: whether
+     * the token is good isn't known then, and a client must not throw it away.
+     */
+    readonly verify: (
+      authorization: string | undefined,
+    ) => Effect.Effect<User, Unauthenticated | Banned | Busy>
     /** The key set as identity published it. Busy while none could be fetched yet. */
     readonly jwks: Effect.Effect<string, Busy>
   }
@@ -43,6 +49,7 @@ const BEARER = /^Bearer +([A-Za-z0-9_.-]+)$/i
 export const make = Effect.gen(function* () {
   const identity = yield* IdentityClient
   const readiness = yield* Readiness
+  const revocations = yield* Revocations
   const clock = yield* Effect.clock
   const cache = new TokenCache(MAX_TOKENS)
   const one = yield* Effect.makeSemaphore(1)
@@ -89,18 +96,26 @@ export const make = Effect.gen(function* () {
     )
   })
 
-  const verifySync = (authorization: string | undefined): User | "unknown_key" | undefined => {
+  const current = (verified: Verified): User | "banned" | "unsure" | undefined => {
+    if (!revocations.isLoaded()) return "unsure"
+    const verdict = revocations.check(verified.user.userId, verified.issuedMs)
+    if (verdict === undefined) return verified.user
+    return verdict === "banned" ? "banned" : undefined
+  }
+
+  const verifySync = (authorization: string | undefined): User | "banned" | "unsure" | undefined => {
     if (authorization === undefined) return undefined
     const match = BEARER.exec(authorization)
     if (match === null) return undefined
     const token = match[1]!
     const nowMs = clock.unsafeCurrentTimeMillis()
     const known = cache.get(token)
-    if (known !== undefined) return known.expiresMs > nowMs ? known.user : undefined
+    if (known !== undefined) return known.expiresMs > nowMs ? current(known) : undefined
     const verified = read(token, keys ?? NO_KEYS, nowMs)
-    if (verified === undefined || verified === "unknown_key") return verified
+    if (verified === undefined) return undefined
+    if (verified === "unknown_key") return "unsure"
     cache.set(token, verified)
-    return verified.user
+    return current(verified)
   }
 
   yield* readiness.register(
@@ -119,13 +134,17 @@ export const make = Effect.gen(function* () {
   return TokenVerifier.of({
     verifySync,
     verify: Effect.fnUntraced(function* (authorization: string | undefined) {
-      const user = verifySync(authorization)
+      let user = verifySync(authorization)
+      if (user === "unsure" && revocations.isLoaded()) {
+        yield* refetch
+        user = verifySync(authorization)
+        // The key is nobody's, as far as identity could be asked.
+        if (user === "unsure" && keys !== undefined && !failing) user = undefined
+      }
       if (user === undefined) return yield* new Unauthenticated({})
-      if (user !== "unknown_key") return user
-      yield* refetch
-      if (keys === undefined) return yield* new Busy({ retry_after_ms: REFRESH_WITHOUT_KEYS_MS })
-      const again = verifySync(authorization)
-      return again === undefined || again === "unknown_key" ? yield* new Unauthenticated({}) : again
+      if (user === "banned") return yield* new Banned({})
+      if (user === "unsure") return yield* new Busy({ retry_after_ms: REFRESH_WITHOUT_KEYS_MS })
+      return user
     }),
     jwks: Effect.suspend(() =>
       keys === undefined

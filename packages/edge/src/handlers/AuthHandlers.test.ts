@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf"
 import { assert, describe, layer } from "@effect/vitest"
 import {
   Banned,
@@ -8,7 +9,14 @@ import {
   Unauthenticated,
   UsernameTaken,
   WrongCredentials,
+  WrongState,
 } from "@floodgate/contracts/errors/Errors"
+import {
+  ChangePasswordResponseSchema,
+  EraseUserResponseSchema,
+  ExportUserResponseSchema,
+  LogoutAllResponseSchema,
+} from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Effect from "effect/Effect"
 import * as Messages from "../testing/Messages.ts"
 import * as TestEdge from "../testing/TestEdge.ts"
@@ -34,6 +42,10 @@ const answer = <A>(name: string, value: A) => {
 }
 
 const asked: Array<unknown> = []
+const changes: Array<unknown> = []
+
+/** How many orders each user has. */
+const ordersOf: Record<number, number> = { 7: 150, 8: 1_200, 9: 0 }
 
 layer(
   TestEdge.layer({
@@ -45,6 +57,24 @@ layer(
       getUser: (request, options) => {
         asked.push([request.userId, options?.caller])
         return Effect.succeed(Messages.user())
+      },
+      changePassword: (request, options) => {
+        changes.push([request, options?.caller?.user_id])
+        return Effect.as(answer(request.oldPassword!, null), create(ChangePasswordResponseSchema, {}))
+      },
+      logoutAll: (request, options) => {
+        changes.push([request, options?.caller?.user_id])
+        return Effect.succeed(create(LogoutAllResponseSchema, {}))
+      },
+      exportUser: () =>
+        Effect.succeed(
+          create(ExportUserResponseSchema, { documentJson: '{"username":"alice","wallet":[]}' }),
+        ),
+      eraseUser: (request, options) => {
+        changes.push([request, options?.caller?.user_id])
+        return request.password === "rich"
+          ? Effect.fail(new WrongState({ state: "balance" }))
+          : Effect.as(answer(request.password!, null), create(EraseUserResponseSchema, {}))
       },
       getWallet: () => Effect.succeed(Messages.wallet()),
       listWalletEntries: (request) =>
@@ -66,6 +96,18 @@ layer(
                 "more",
               ),
             ),
+    },
+    ordering: {
+      listOrders: ({ pageSize, pageToken, userId }) => {
+        const from = Number(pageToken || 0)
+        const next = from + pageSize!
+        const total = ordersOf[Number(userId)]!
+        const count = Math.min(pageSize!, total - from)
+        const orders = Array.from({ length: count }, (_, i) =>
+          Messages.order({ id: BigInt(total - from - i) }),
+        )
+        return Effect.succeed(Messages.orders(orders, next < total ? String(next) : ""))
+      },
     },
   }),
   live,
@@ -170,6 +212,85 @@ layer(
       assert.deepStrictEqual(asked, [[7n, { user_id: 7, username: "alice", roles: ["customer"] }]])
     }),
   )
+
+  describe("one's own account", () => {
+    const headers = bearer({ userId: 7, username: "alice" })
+
+    it.effect("a new password takes the old one, and is asked for in the bearer's name", () =>
+      Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        changes.length = 0
+        const body = { old_password: "correct horse", new_password: "battery staple" }
+        const done = yield* ask("/password", { headers, body })
+        assert.deepStrictEqual(done.json, { code: 0, msg: "ok", data: null })
+        assert.deepStrictEqual(changes, [
+          [{ userId: 7n, oldPassword: "correct horse", newPassword: "battery staple" }, 7],
+        ])
+        for (const [old_password, new_password, status, code] of [
+          ["wrong", "battery staple", 401, 502],
+          ["weak", "password", 400, 400],
+          ["correct horse", "short", 400, 400],
+          ["correct horse", "x".repeat(129), 400, 400],
+          ["away", "battery staple", 503, 530],
+        ] as const) {
+          const answer = yield* ask("/password", { headers, body: { old_password, new_password } })
+          assert.deepStrictEqual([answer.status, answer.json.code], [status, code], old_password)
+        }
+        const extra = yield* ask("/password", { headers, body: { ...body, user_id: 8 } })
+        assert.strictEqual(extra.status, 400)
+      }),
+    )
+
+    it.effect("sign-out everywhere needs no body, and takes no fields", () =>
+      Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        changes.length = 0
+        const done = yield* ask("/logout/all", { headers, method: "POST" })
+        assert.deepStrictEqual(done.json, { code: 0, msg: "ok", data: null })
+        assert.deepStrictEqual(changes, [[{ userId: 7n }, 7]])
+        const other = yield* ask("/logout/all", { headers, body: { user_id: 8 } })
+        assert.strictEqual(other.status, 400)
+      }),
+    )
+
+    it.effect("an export has the account and all orders, and says where the rest of very many begins", () =>
+      Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        const { data } = (yield* ask("/profile/export", { headers })).json
+        assert.deepStrictEqual(data.account, { username: "alice", wallet: [] })
+        assert.lengthOf(data.orders, 150)
+        assert.strictEqual(data.orders[0].id, 150)
+        assert.strictEqual(data.orders[149].id, 1)
+        assert.isNull(data.orders_next_cursor)
+        assert.match(data.exported_at, /^\d{4}-.*Z$/)
+        const many = (yield* ask("/profile/export", { headers: bearer({ userId: 8 }) })).json.data
+        assert.lengthOf(many.orders, 1_000)
+        assert.strictEqual(many.orders_next_cursor, "1000")
+        const none = (yield* ask("/profile/export", { headers: bearer({ userId: 9 }) })).json.data
+        assert.deepStrictEqual(none.orders, [])
+      }),
+    )
+
+    it.effect("erasing takes the password, and tells what stands against it", () =>
+      Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        changes.length = 0
+        const erase = (body: unknown) => ask("/profile", { method: "DELETE", headers, body })
+        const done = yield* erase({ password: "correct horse" })
+        assert.deepStrictEqual(done.json, { code: 0, msg: "ok", data: null })
+        assert.deepStrictEqual(changes, [[{ userId: 7n, password: "correct horse" }, 7]])
+        const wrong = yield* erase({ password: "wrong" })
+        assert.deepStrictEqual([wrong.status, wrong.json.code], [401, 502])
+        const rich = yield* erase({ password: "rich" })
+        assert.deepStrictEqual(
+          [rich.status, rich.json.code, rich.json.data],
+          [409, 520, { state: "balance" }],
+        )
+        assert.strictEqual((yield* erase({})).status, 400)
+        assert.strictEqual((yield* erase({ password: "correct horse", user_id: 8 })).status, 400)
+      }),
+    )
+  })
 
   it.effect("the wallet and what moved it", () =>
     Effect.gen(function* () {

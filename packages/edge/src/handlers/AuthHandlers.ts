@@ -7,10 +7,19 @@ import type {
 import { RestApi } from "@floodgate/contracts/http/Api"
 import { CurrentUser } from "@floodgate/contracts/http/Auth"
 import { format } from "@floodgate/contracts/http/Instant"
+import type { Order } from "@floodgate/contracts/http/Order"
 import type { Profile, Session } from "@floodgate/contracts/http/Session"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
+import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { callerOf, fromPeer } from "./Peer.ts"
+import { nextCursor } from "./Lists.ts"
+import * as OrderView from "./OrderView.ts"
+import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
+
+/** An export holds as many of the newest orders; it says where the rest begins. */
+const EXPORT_PAGE_SIZE = 100
+const EXPORT_PAGES = 10
 
 const sessionOf = (message: SessionMessage): Session => ({
   access_token: message.accessToken,
@@ -36,6 +45,7 @@ const profileOf = (message: UserMessage): Profile => ({
 export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
   Effect.gen(function* () {
     const identity = yield* IdentityClient
+    const ordering = yield* OrderingClient
     return handlers
       .handle(
         "register",
@@ -72,8 +82,80 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
         "profile",
         Effect.fn("AuthHandlers.profile")(function* () {
           const user = yield* CurrentUser
-          return profileOf(yield* fromPeer(identity.getUser({ userId: BigInt(user.userId) }, callerOf(user))))
+          return profileOf(
+            yield* aboutSelf(identity.getUser({ userId: BigInt(user.userId) }, callerOf(user))),
+          )
         }),
+      )
+      .handle(
+        "password",
+        Effect.fn("AuthHandlers.password")(function* ({ payload }) {
+          const user = yield* CurrentUser
+          yield* fromPeer(
+            identity.changePassword(
+              {
+                userId: BigInt(user.userId),
+                oldPassword: payload.old_password,
+                newPassword: payload.new_password,
+              },
+              callerOf(user),
+            ),
+          )
+          return null
+        }),
+        { uninterruptible: true },
+      )
+      .handle(
+        "logoutAll",
+        Effect.fn("AuthHandlers.logoutAll")(function* () {
+          const user = yield* CurrentUser
+          yield* fromPeer(identity.logoutAll({ userId: BigInt(user.userId) }, callerOf(user)))
+          return null
+        }),
+        { uninterruptible: true },
+      )
+      .handle(
+        "export",
+        Effect.fn("AuthHandlers.export")(function* () {
+          const user = yield* CurrentUser
+          const userId = BigInt(user.userId)
+
+          const orders = Effect.gen(function* () {
+            const found: Array<Order> = []
+            let pageToken = ""
+            for (let pages = 0; pages < EXPORT_PAGES; pages++) {
+              const page = yield* fromPeer(
+                ordering.listOrders({ userId, pageSize: EXPORT_PAGE_SIZE, pageToken }, callerOf(user)),
+              )
+              found.push(...page.orders.map(OrderView.of))
+              pageToken = page.nextPageToken
+              if (pageToken === "") break
+            }
+            return { found, next: nextCursor(pageToken) }
+          })
+
+          const [account, { found, next }] = yield* Effect.all(
+            [fromPeer(identity.exportUser({ userId }, callerOf(user))), orders],
+            { concurrency: 2 },
+          )
+          return {
+            exported_at: format(yield* Clock.currentTimeMillis),
+            account: JSON.parse(account.documentJson) as unknown,
+            orders: found,
+            orders_next_cursor: next,
+          }
+        }),
+      )
+      .handle(
+        "erase",
+        Effect.fn("AuthHandlers.erase")(function* ({ payload }) {
+          const user = yield* CurrentUser
+          yield* fromPeer(
+            identity.eraseUser({ userId: BigInt(user.userId), password: payload.password }, callerOf(user)),
+          )
+          return null
+        }),
+        { uninterruptible: true },
       )
   }),
 )

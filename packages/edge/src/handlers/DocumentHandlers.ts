@@ -27,13 +27,7 @@ export const layer = HttpApiBuilder.group(RestApi, "documents", (handlers) =>
         const page = ErrorPage.of(path.code)
         return page === undefined
           ? Effect.fail(new NotFound({}))
-          : Effect.succeed(
-              HttpServerResponse.setHeader(
-                document(page, "text/html; charset=utf-8", "public, max-age=3600"),
-                "content-security-policy",
-                "default-src 'none'",
-              ),
-            )
+          : Effect.succeed(document(page, "text/html; charset=utf-8", "public, max-age=3600"))
       })
   }),
 )

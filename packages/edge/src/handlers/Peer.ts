@@ -1,5 +1,5 @@
 /** Calls to the services, as handlers make them. */
-import { Unauthenticated } from "@floodgate/contracts/errors/Errors"
+import { Forbidden, Unauthenticated } from "@floodgate/contracts/errors/Errors"
 import type { User } from "@floodgate/contracts/http/Auth"
 import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import * as Effect from "effect/Effect"
@@ -20,4 +20,14 @@ export const fromPeer = <A, E, R>(
     error instanceof Unauthenticated
       ? Effect.die(new Error("A service refused the edge's credential"))
       : Effect.fail(error as Exclude<E, Unauthenticated>),
+  )
+
+/** A call that users make about themselves. It takes no permission, so being refused for want of one is a defect, too. */
+export const aboutSelf = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+): Effect.Effect<A, Exclude<E, Unauthenticated | Forbidden>, R> =>
+  Effect.catchAll(fromPeer(self), (error) =>
+    error instanceof Forbidden
+      ? Effect.die(new Error("A service refused a user what is their own"))
+      : Effect.fail(error as Exclude<E, Unauthenticated | Forbidden>),
   )

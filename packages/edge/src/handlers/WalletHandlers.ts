@@ -11,7 +11,7 @@ import type { WalletEntry } from "@floodgate/contracts/http/Wallet"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import * as Effect from "effect/Effect"
 import { nextCursor, pageOf, withQueryNames } from "./Lists.ts"
-import { callerOf, fromPeer } from "./Peer.ts"
+import { aboutSelf, callerOf } from "./Peer.ts"
 
 const kinds: Record<WalletEntryKind, WalletEntry["kind"]> = {
   [WalletEntryKind.UNSPECIFIED]: "adjust",
@@ -38,7 +38,7 @@ export const layer = HttpApiBuilder.group(RestApi, "wallet", (handlers) =>
         "get",
         Effect.fn("WalletHandlers.get")(function* () {
           const user = yield* CurrentUser
-          const wallet = yield* fromPeer(identity.getWallet({ userId: BigInt(user.userId) }, callerOf(user)))
+          const wallet = yield* aboutSelf(identity.getWallet({ userId: BigInt(user.userId) }, callerOf(user)))
           return { balance: Number(wallet.balance), currency: wallet.currency }
         }),
       )
@@ -47,7 +47,7 @@ export const layer = HttpApiBuilder.group(RestApi, "wallet", (handlers) =>
         Effect.fn("WalletHandlers.entries")(function* ({ urlParams }) {
           const user = yield* CurrentUser
           const page = yield* withQueryNames(
-            fromPeer(
+            aboutSelf(
               identity.listWalletEntries(
                 { userId: BigInt(user.userId), ...pageOf(urlParams) },
                 callerOf(user),

@@ -22,6 +22,7 @@ import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Idempotency from "../idempotency/Idempotency.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import * as Compression from "./Compression.ts"
 import * as Exchange from "./Exchange.ts"
@@ -85,6 +86,7 @@ export const layer = HttpApiBuilder.middleware(
   Effect.gen(function* () {
     const spans = yield* RequestSpan.make
     const serverClock = yield* ServerClock
+    const idempotency = yield* Idempotency.make
 
     const finish = (exchange: Exchange.Exchange, response: HttpServerResponse.HttpServerResponse) =>
       HttpServerResponse.setHeaders(response, {
@@ -97,8 +99,11 @@ export const layer = HttpApiBuilder.middleware(
       Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const exchange = Exchange.of(request)
         const span = spans.begin(NodeHttpServerRequest.toIncomingMessage(request), exchange, exchange.route)
-        const handled = app.pipe(
+        const answered = app.pipe(
           Effect.provideService(HttpServerRequest.HttpServerRequest, withBody(request, exchange.body)),
+          Effect.catchAllCause(recover(exchange)),
+        )
+        const handled = idempotency(request, exchange, answered).pipe(
           CallDeadline.within(HANDLER_MS),
           // The client's leaving ends what may be ended; the deadline holds for what may not.
           Effect.disconnect,

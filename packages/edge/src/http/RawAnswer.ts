@@ -5,13 +5,19 @@
 import { STATUS_CODES } from "node:http"
 import { InvalidInput, MethodNotAllowed, RequestTimeout } from "@floodgate/contracts/errors/Errors"
 import * as Reply from "./Reply.ts"
+import type { SecurityHeaders } from "./SecurityHeaders.ts"
 
-const text = (reply: Reply.Reply, traceId: string, serverTimeMs: number): string => {
+const text = (
+  reply: Reply.Reply,
+  traceId: string,
+  serverTimeMs: number,
+  security: SecurityHeaders,
+): string => {
   const headers = {
     ...reply.headers,
     "x-trace-id": traceId,
     "x-server-time": String(serverTimeMs),
-    "x-content-type-options": "nosniff",
+    ...security,
     "cache-control": "no-store",
     "content-length": String(Buffer.byteLength(reply.body)),
     connection: "close",
@@ -32,9 +38,13 @@ const replyTo = (code: string | undefined): Reply.Reply => {
 }
 
 /** The bytes that answer a `clientError` of this code. */
-export const toClientError = (code: string | undefined, traceId: string, serverTimeMs: number): string =>
-  text(replyTo(code), traceId, serverTimeMs)
+export const toClientError = (
+  code: string | undefined,
+  traceId: string,
+  serverTimeMs: number,
+  security: SecurityHeaders,
+): string => text(replyTo(code), traceId, serverTimeMs, security)
 
 /** The bytes that answer a CONNECT: we are nobody's proxy. */
-export const toConnect = (traceId: string, serverTimeMs: number): string =>
-  text(Reply.failure(new MethodNotAllowed({ allow: ["GET", "POST"] }), "en"), traceId, serverTimeMs)
+export const toConnect = (traceId: string, serverTimeMs: number, security: SecurityHeaders): string =>
+  text(Reply.failure(new MethodNotAllowed({ allow: ["GET", "POST"] }), "en"), traceId, serverTimeMs, security)

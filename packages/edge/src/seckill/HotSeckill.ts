@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import {
+  Banned,
   type FloodgateError,
   Internal,
   InvalidInput,
@@ -40,6 +41,7 @@ export type HotListener = (
 const CLIENT_LEFT = 499
 
 const internal = new Internal({})
+const banned = new Banned({})
 const unauthenticated = new Unauthenticated({})
 const badKey = InvalidInput.at(HEADER, "must be 1 to 255 printable ASCII characters")
 
@@ -117,7 +119,8 @@ export const make = Effect.gen(function* () {
         else {
           const user = verifier.verifySync(request.headers.authorization)
           if (user === undefined) refuse(unauthenticated)
-          else if (user === "unknown_key") verifyThenAdmit(gated.value)
+          else if (user === "banned") refuse(banned)
+          else if (user === "unsure") verifyThenAdmit(gated.value)
           else admit(user, gated.value)
         }
       }),

@@ -59,6 +59,7 @@ export const claims = (user: {
     username: user.username ?? `user${user.userId}`,
     roles: user.roles ?? ["customer"],
     iat: nowS,
+    iat_ms: Date.now(),
     nbf: nowS,
     exp: nowS + 900,
     jti: Math.random().toString(36),

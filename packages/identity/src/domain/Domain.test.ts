@@ -1,4 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { isCommon } from "../CommonPasswords.ts"
+import { type AccountAction, type AccountState, after, maySignIn } from "./AccountState.ts"
+import { OVERLAP, outlived, published, signer, waiting } from "./KeyRing.ts"
 import * as PageToken from "./PageToken.ts"
 import { passwordIssue } from "./PasswordPolicy.ts"
 import { GRACE_MS, rotationOf } from "./RefreshRotation.ts"
@@ -14,10 +17,78 @@ describe("names and passwords", () => {
   })
 
   it("a password has 8 to 128 characters, whatever their bytes", () => {
+    const issue = (password: string) => passwordIssue(password, "somebody", () => false)
     for (const good of ["12345678", "密".repeat(8), "😀".repeat(8), "x".repeat(128)]) {
-      assert.isUndefined(passwordIssue(good))
+      assert.isUndefined(issue(good))
     }
-    for (const bad of ["", "1234567", "😀".repeat(7), "x".repeat(129)]) assert.isDefined(passwordIssue(bad))
+    for (const bad of ["", "1234567", "😀".repeat(7), "x".repeat(129)]) assert.isDefined(issue(bad))
+  })
+
+  it("a password is neither one that many have nor the name itself", () => {
+    for (const bad of ["password", "PassWord123", "1q2w3e4r", "qwertyuiop", "Some_Body"]) {
+      assert.isDefined(passwordIssue(bad, "some_body", isCommon), bad)
+    }
+    for (const good of ["correct horse", "floodgate-alice", "some_body1", "抢购要快一点点吧"]) {
+      assert.isUndefined(passwordIssue(good, "some_body", isCommon), good)
+    }
+  })
+})
+
+describe("AccountState", () => {
+  const table: Record<AccountState, Record<AccountAction, AccountState | undefined>> = {
+    active: { ban: "banned", unban: undefined, erase: "erased" },
+    banned: { ban: "banned", unban: "active", erase: undefined },
+    erased: { ban: undefined, unban: undefined, erase: undefined },
+  }
+  for (const [state, row] of Object.entries(table)) {
+    it(`${state}: ${JSON.stringify(row)}`, () => {
+      for (const [action, next] of Object.entries(row)) {
+        assert.strictEqual(after(state as AccountState, action as AccountAction), next)
+      }
+      assert.strictEqual(maySignIn(state as AccountState), state === "active")
+    })
+  }
+})
+
+describe("KeyRing", () => {
+  const keys = [
+    { kid: "b", signsFromMs: 1_000 },
+    { kid: "a", signsFromMs: 0 },
+    { kid: "c", signsFromMs: 5_000 },
+  ]
+  const kids = (list: ReadonlyArray<{ readonly kid: string }>) => list.map(({ kid }) => kid).join("")
+
+  it("the newest key that may sign does; before the first may, the oldest", () => {
+    for (const [nowMs, kid] of [
+      [-1, "a"],
+      [0, "a"],
+      [999, "a"],
+      [1_000, "b"],
+      [4_999, "b"],
+      [5_000, "c"],
+      [1e9, "c"],
+    ] as const) {
+      assert.strictEqual(signer(keys, nowMs)?.kid, kid, String(nowMs))
+    }
+    assert.isUndefined(signer([], 0))
+  })
+
+  it("a key is published from its making until it has been silent for long enough", () => {
+    assert.strictEqual(kids(published(keys, 0, 100)), "abc")
+    assert.strictEqual(kids(published(keys, 1_099, 100)), "abc")
+    assert.strictEqual(kids(published(keys, 1_100, 100)), "bc")
+    assert.strictEqual(kids(published(keys, 5_100, 100)), "c")
+    assert.strictEqual(kids(published(keys, 1e9, 100)), "c")
+    assert.strictEqual(kids(outlived(keys, 5_099, 100)), "a")
+  })
+
+  it("only the newest can wait", () => {
+    assert.strictEqual(waiting(keys, 4_999)?.kid, "c")
+    assert.isUndefined(waiting(keys, 5_000))
+  })
+
+  it("a new key is known for a minute before it signs, an old one for as long as its tokens and a minute", () => {
+    assert.deepStrictEqual(OVERLAP, { aheadMs: 60_000, keepMs: 16 * 60_000 })
   })
 })
 

@@ -1,49 +1,60 @@
-/** Accounts, their credentials and roles in MySQL. */
-import { NotFound, UsernameTaken } from "@floodgate/contracts/errors/Errors"
+/** Accounts, their credentials, roles and states in MySQL. */
+import {
+  Forbidden,
+  InvalidInput,
+  type NotFound,
+  StaleVersion,
+  UsernameTaken,
+  WrongState,
+} from "@floodgate/contracts/errors/Errors"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
-import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { type Caller, mayChange } from "../domain/Access.ts"
+import { after } from "../domain/AccountState.ts"
+import { revoke } from "./RevocationStore.ts"
+import { endSessions, forgetSessions } from "./SessionStore.ts"
+import { COLUMNS, find, lock, STATE, toUser, type User, type UserRow } from "./UserRows.ts"
 
-export interface User {
-  readonly id: number
-  readonly username: string
-  /** In alphabetical order. */
-  readonly roles: ReadonlyArray<string>
-  /** Of the wallet, minor units. */
-  readonly balance: number
-  readonly createdAtMs: number
-  readonly updatedAtMs: number
-}
+export type { User } from "./UserRows.ts"
 
-interface UserRow {
-  readonly id: number
-  readonly username: string
-  readonly roles: string | null
-  readonly balance: number
-  readonly created_at_ms: number
-  readonly updated_at_ms: number
-}
-
-const toUser = (row: UserRow): User => ({
-  id: row.id,
-  username: row.username,
-  roles: row.roles === null ? [] : row.roles.split(","),
-  balance: row.balance,
-  createdAtMs: row.created_at_ms,
-  updatedAtMs: row.updated_at_ms,
-})
-
-export interface RoleChange {
+/** A change that one person makes to another's account. */
+export interface Edit {
   readonly userId: number
-  readonly roles: ReadonlyArray<string>
   readonly reason: string
   /** Makes one change, however often it is asked for; none where it is empty. */
   readonly requestId: string
-  /** Who changes them; 0 for a service. */
-  readonly actorId: number
+  /** The account's version as the editor saw it; 0: whatever it is. */
+  readonly version: number
+  /** Who makes it; undefined for a service. */
+  readonly caller: Caller | undefined
+}
+
+/**
+ * NotFound; Forbidden for an account that is not the caller's to change; StaleVersion where it has changed since;
+ * WrongState where its state doesn't allow it.
+ */
+export type EditError = NotFound | Forbidden | StaleVersion | WrongState | MysqlError
+
+export interface UserFilter {
+  /** The start of a name in whatever letter case, or an id; empty: all. */
+  readonly q: string
+  readonly banned: boolean | undefined
+  /** Registered at or after, and before; Unix ms. */
+  readonly fromMs: number | undefined
+  readonly toMs: number | undefined
+  /** Only older ones than this id. */
+  readonly before: number | undefined
+  readonly limit: number
+}
+
+/** A hash that was verified: the change is made only while it is still the account's. */
+export interface Verified {
+  readonly userId: number
+  readonly passwordHash: string
 }
 
 export class UserStore extends Context.Tag("@floodgate/identity/store/UserStore")<
@@ -55,15 +66,29 @@ export class UserStore extends Context.Tag("@floodgate/identity/store/UserStore"
       readonly passwordHash: string
     }) => Effect.Effect<User, UsernameTaken | MysqlError>
     readonly isTaken: (username: string) => Effect.Effect<boolean, MysqlError>
-    /** The account of this name with its password's hash. */
+    /** The account of this name, or with this id, with its password's hash. */
     readonly credentialOf: (
-      username: string,
+      account: string | number,
     ) => Effect.Effect<{ readonly user: User; readonly passwordHash: string } | undefined, MysqlError>
     readonly get: (id: number) => Effect.Effect<User, NotFound | MysqlError>
     /** Those that exist, by id. */
     readonly getMany: (ids: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<User>, MysqlError>
-    /** Makes these the account's roles, and writes it into the audit log where that changes anything. */
-    readonly setRoles: (change: RoleChange) => Effect.Effect<User, NotFound | MysqlError>
+    /** Newest first, without erased ones. */
+    readonly list: (filter: UserFilter) => Effect.Effect<ReadonlyArray<User>, MysqlError>
+    /** Makes these the account's roles, and revokes the access tokens that say otherwise. */
+    readonly setRoles: (
+      edit: Edit & { readonly roles: ReadonlyArray<string> },
+    ) => Effect.Effect<User, EditError>
+    /** Ends every session and refuses new ones, until `untilMs` (Unix ms; 0: until it is lifted). */
+    readonly ban: (edit: Edit & { readonly untilMs: number }) => Effect.Effect<User, EditError | InvalidInput>
+    readonly unban: (edit: Edit) => Effect.Effect<User, EditError>
+    /** Stores another hash, and ends every session. False where the hash isn't the verified one any more. */
+    readonly changePassword: (verified: Verified, newHash: string) => Effect.Effect<boolean, MysqlError>
+    /**
+     * Removes name, credential, sessions and roles; the id, the wallet's ledger and the audit trail stay. False as for
+     * `changePassword`. WrongState: "banned", or "balance" where the wallet holds money.
+     */
+    readonly erase: (verified: Verified) => Effect.Effect<boolean, WrongState | MysqlError>
   }
 >() {
   static readonly layer: Layer.Layer<UserStore, never, Mysql> = Layer.effect(
@@ -72,21 +97,74 @@ export class UserStore extends Context.Tag("@floodgate/identity/store/UserStore"
   )
 }
 
+/** The start of a name as LIKE takes it. `_` is a letter of names. */
+const likeStart = (text: string): string => `${text.replace(/[\\%_]/g, "\\$&")}%`
+
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
   const { sql } = mysql
+  const columns = sql.literal(COLUMNS)
+  const state = sql.literal(STATE)
 
-  const columns = sql.literal(`
-    u.id, u.username, w.balance,
-    (SELECT GROUP_CONCAT(r.role ORDER BY r.role) FROM role_binding r WHERE r.user_id = u.id) AS roles,
-    CAST(ROUND(UNIX_TIMESTAMP(u.created_at) * 1000) AS SIGNED) AS created_at_ms,
-    CAST(ROUND(UNIX_TIMESTAMP(u.updated_at) * 1000) AS SIGNED) AS updated_at_ms
-    FROM user u JOIN wallet w ON w.user_id = u.id`)
+  /** Unix ms as the columns have it; FROM_UNIXTIME ends in 2038. */
+  const at = (ms: number) => sql`TIMESTAMP('1970-01-01 00:00:00') + INTERVAL ${ms * 1000} MICROSECOND`
 
-  const find = (id: number) =>
-    Effect.flatMap(sql<UserRow>`SELECT ${columns} WHERE u.id = ${id}`, ([row]) =>
-      row === undefined ? Effect.fail(new NotFound()) : Effect.succeed(toUser(row)),
+  /** One edit: locked, checked, made, revoked and recorded in one transaction. */
+  const edit = <E>(
+    action: "user.roles" | "user.ban" | "user.unban",
+    { userId, requestId, version, caller, reason }: Edit,
+    change: (before: User) => Effect.Effect<
+      | {
+          readonly revocation: "roles" | "ban" | "unban"
+          readonly before: unknown
+          readonly after: unknown
+        }
+      | undefined,
+      E
+    >,
+  ) =>
+    mysql
+      .transaction(
+        `UserStore.${action}`,
+        Effect.gen(function* () {
+          const { user: before } = yield* lock(sql, userId, "change")
+          if (!mayChange(caller, before)) return yield* new Forbidden({})
+          if (yield* Audit.isRecorded(action, requestId)) return before
+          if (version !== 0 && version !== before.version) {
+            return yield* new StaleVersion({ version: before.version })
+          }
+          const changed = yield* change(before)
+          if (changed === undefined) return before
+          yield* sql`UPDATE user SET version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${userId}`
+          yield* Audit.append([
+            {
+              actorId: caller?.user_id ?? Audit.SYSTEM,
+              action,
+              targetType: "user",
+              targetId: userId,
+              before: changed.before,
+              after: changed.after,
+              reason,
+              requestId,
+            },
+          ])
+          yield* revoke(sql, userId, changed.revocation)
+          return yield* find(sql, userId)
+        }).pipe(Effect.provideService(Mysql, mysql)),
+      )
+      .pipe(retryConflicts)
+
+  const wrongState = (user: User): WrongState => new WrongState({ state: user.state })
+
+  /** Whether the account's hash is still the verified one; its row stays locked. */
+  const isStill = ({ userId, passwordHash }: Verified) =>
+    Effect.map(
+      sql`SELECT 1 FROM credential WHERE user_id = ${userId} AND password_hash = ${passwordHash} FOR UPDATE`,
+      (rows) => rows.length > 0,
     )
+
+  const bySelf = (action: string, userId: number) =>
+    Audit.append([{ actorId: userId, action, targetType: "user", targetId: userId }])
 
   return UserStore.of({
     create: Effect.fn("UserStore.create")(({ username, passwordHash }) =>
@@ -98,8 +176,17 @@ const make = Effect.gen(function* () {
             yield* sql`INSERT INTO credential (user_id, password_hash) VALUES (${insertId}, ${passwordHash})`
             yield* sql`INSERT INTO role_binding (user_id, role) VALUES (${insertId}, 'customer')`
             yield* sql`INSERT INTO wallet (user_id) VALUES (${insertId})`
-            return yield* Effect.orDie(Effect.catchTag(find(insertId), "SqlError", Effect.fail))
-          }),
+            yield* Audit.append([
+              {
+                actorId: insertId,
+                action: "user.register",
+                targetType: "user",
+                targetId: insertId,
+                after: { roles: ["customer"] },
+              },
+            ])
+            return yield* Effect.orDie(Effect.catchTag(find(sql, insertId), "SqlError", Effect.fail))
+          }).pipe(Effect.provideService(Mysql, mysql)),
         )
         .pipe(
           retryConflicts,
@@ -116,19 +203,19 @@ const make = Effect.gen(function* () {
       ),
     ),
 
-    credentialOf: Effect.fn("UserStore.credentialOf")((username) =>
+    credentialOf: Effect.fn("UserStore.credentialOf")((account) =>
       Effect.map(
         mysql.run(
           "UserStore.credentialOf",
           sql<UserRow & { readonly password_hash: string }>`
             SELECT c.password_hash, ${columns} JOIN credential c ON c.user_id = u.id
-            WHERE u.username = ${username}`,
+            WHERE ${typeof account === "string" ? sql`u.username = ${account}` : sql`u.id = ${account}`}`,
         ),
         ([row]) => (row === undefined ? undefined : { user: toUser(row), passwordHash: row.password_hash }),
       ),
     ),
 
-    get: Effect.fn("UserStore.get")((id) => mysql.run("UserStore.get", find(id))),
+    get: Effect.fn("UserStore.get")((id) => mysql.run("UserStore.get", find(sql, id))),
 
     getMany: Effect.fn("UserStore.getMany")((ids) =>
       Effect.map(
@@ -144,31 +231,131 @@ const make = Effect.gen(function* () {
       ),
     ),
 
-    setRoles: Effect.fn("UserStore.setRoles")(function* ({ userId, roles, reason, requestId, actorId }) {
-      const traceId = TraceContext.parse(yield* TraceContext.current)?.traceId ?? null
-      return yield* mysql
-        .transaction(
-          "UserStore.setRoles",
-          Effect.gen(function* () {
-            yield* sql`SELECT id FROM user WHERE id = ${userId} FOR UPDATE`
-            const before = yield* find(userId)
-            const done =
-              requestId === "" ? [] : yield* sql`SELECT 1 FROM audit WHERE request_id = ${requestId}`
-            const wanted = [...new Set(roles)].sort()
-            if (done.length > 0 || wanted.join() === before.roles.join()) return before
-            yield* sql`DELETE FROM role_binding WHERE user_id = ${userId}`
-            yield* sql`INSERT INTO role_binding (user_id, role)
-              SELECT ${userId}, role FROM JSON_TABLE(${JSON.stringify(wanted)}, '$[*]'
-                COLUMNS (role VARCHAR(16) PATH '$')) wanted`
-            yield* sql`UPDATE user SET updated_at = UTC_TIMESTAMP(3) WHERE id = ${userId}`
-            yield* sql`INSERT INTO audit
-              (actor_id, action, target_type, target_id, before_json, after_json, reason, trace_id, request_id)
-              VALUES (${actorId}, 'user.roles', 'user', ${String(userId)}, ${JSON.stringify({ roles: before.roles })},
-                ${JSON.stringify({ roles: wanted })}, ${reason}, ${traceId}, ${requestId === "" ? null : requestId})`
-            return yield* find(userId)
-          }),
-        )
-        .pipe(retryConflicts)
+    list: Effect.fn("UserStore.list")(({ q, banned, fromMs, toMs, before, limit }) => {
+      const conditions = [
+        sql`u.state <> 'erased'`,
+        ...(q === ""
+          ? []
+          : /^[1-9]\d{0,15}$/.test(q)
+            ? [sql`(u.username LIKE ${likeStart(q)} OR u.id = ${Number(q)})`]
+            : [sql`u.username LIKE ${likeStart(q)}`]),
+        ...(banned === undefined ? [] : [banned ? sql`${state} = 'banned'` : sql`${state} <> 'banned'`]),
+        // Fewer are banned than not; what is banned is found by its own index.
+        ...(banned === true ? [sql`u.state = 'banned'`] : []),
+        ...(fromMs === undefined ? [] : [sql`u.created_at >= ${at(fromMs)}`]),
+        ...(toMs === undefined ? [] : [sql`u.created_at < ${at(toMs)}`]),
+        ...(before === undefined ? [] : [sql`u.id < ${before}`]),
+      ]
+      return Effect.map(
+        mysql.run(
+          "UserStore.list",
+          sql<UserRow>`SELECT ${columns} WHERE ${sql.and(conditions)} ORDER BY u.id DESC LIMIT ${limit}`,
+        ),
+        (rows) => rows.map(toUser),
+      )
     }),
+
+    setRoles: Effect.fn("UserStore.setRoles")((asked) =>
+      edit("user.roles", asked, (before) =>
+        Effect.gen(function* () {
+          if (before.state === "erased") return yield* wrongState(before)
+          const wanted = [...new Set(asked.roles)].sort()
+          if (wanted.join() === before.roles.join()) return undefined
+          yield* sql`DELETE FROM role_binding WHERE user_id = ${asked.userId}`
+          yield* sql`INSERT INTO role_binding (user_id, role)
+            SELECT ${asked.userId}, role FROM JSON_TABLE(${JSON.stringify(wanted)}, '$[*]'
+              COLUMNS (role VARCHAR(16) PATH '$')) wanted`
+          return { revocation: "roles", before: { roles: before.roles }, after: { roles: wanted } }
+        }),
+      ),
+    ),
+
+    ban: Effect.fn("UserStore.ban")((asked) =>
+      edit("user.ban", asked, (before) =>
+        Effect.gen(function* () {
+          const next = after(before.state, "ban")
+          if (next === undefined) return yield* wrongState(before)
+          const untilMs = asked.untilMs === 0 ? null : asked.untilMs
+          yield* sql`UPDATE user SET state = ${next}, banned_reason = ${asked.reason}, ban_until_ms = ${untilMs}
+            WHERE id = ${asked.userId}`
+          if ((yield* find(sql, asked.userId)).state !== next) {
+            return yield* InvalidInput.at("until_ms", "must be in the future")
+          }
+          yield* endSessions(sql, asked.userId)
+          return {
+            revocation: "ban",
+            before: { state: before.state, ban_until_ms: before.banUntilMs ?? null },
+            after: { state: next, ban_until_ms: untilMs },
+          }
+        }),
+      ),
+    ),
+
+    unban: Effect.fn("UserStore.unban")((asked) =>
+      edit("user.unban", asked, (before) =>
+        Effect.gen(function* () {
+          const next = after(before.state, "unban")
+          if (next === undefined) return yield* wrongState(before)
+          yield* sql`UPDATE user SET state = ${next}, banned_reason = NULL, ban_until_ms = NULL
+            WHERE id = ${asked.userId}`
+          return {
+            revocation: "unban",
+            before: { state: before.state, ban_until_ms: before.banUntilMs ?? null },
+            after: { state: next },
+          }
+        }),
+      ),
+    ),
+
+    changePassword: Effect.fn("UserStore.changePassword")((verified, newHash) =>
+      mysql
+        .transaction(
+          "UserStore.changePassword",
+          Effect.gen(function* () {
+            const { userId } = verified
+            yield* lock(sql, userId, "change")
+            if (!(yield* isStill(verified))) return false
+            yield* sql`UPDATE credential SET password_hash = ${newHash}, changed_at = UTC_TIMESTAMP(3)
+              WHERE user_id = ${userId}`
+            yield* endSessions(sql, userId)
+            yield* bySelf("user.password", userId)
+            yield* revoke(sql, userId, "password")
+            return true
+          }).pipe(Effect.provideService(Mysql, mysql)),
+        )
+        .pipe(
+          retryConflicts,
+          Effect.catchTag("NotFound", () => Effect.succeed(false)),
+        ),
+    ),
+
+    erase: Effect.fn("UserStore.erase")((verified) =>
+      mysql
+        .transaction(
+          "UserStore.erase",
+          Effect.gen(function* () {
+            const { userId } = verified
+            const { user } = yield* lock(sql, userId, "change")
+            if (!(yield* isStill(verified))) return false
+            const next = after(user.state, "erase")
+            if (next === undefined) return yield* wrongState(user)
+            const [wallet] = yield* sql<{ balance: number }>`
+              SELECT balance FROM wallet WHERE user_id = ${userId} FOR UPDATE`
+            if (wallet === undefined || wallet.balance > 0) return yield* new WrongState({ state: "balance" })
+            yield* sql`DELETE FROM credential WHERE user_id = ${userId}`
+            yield* sql`DELETE FROM role_binding WHERE user_id = ${userId}`
+            yield* forgetSessions(sql, userId)
+            yield* sql`UPDATE user SET username = NULL, state = ${next}, banned_reason = NULL, ban_until_ms = NULL,
+              version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${userId}`
+            yield* bySelf("user.erase", userId)
+            yield* revoke(sql, userId, "erase")
+            return true
+          }).pipe(Effect.provideService(Mysql, mysql)),
+        )
+        .pipe(
+          retryConflicts,
+          Effect.catchTag("NotFound", () => Effect.succeed(false)),
+        ),
+    ),
   })
 })

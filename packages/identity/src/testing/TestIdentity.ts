@@ -1,5 +1,5 @@
 /** The identity application on a fresh database, with keys of its own. For tests only. */
-import { generateKeyPairSync } from "node:crypto"
+import { createPrivateKey, generateKeyPairSync } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -10,14 +10,25 @@ import * as Layer from "effect/Layer"
 import { application } from "../layer.ts"
 
 /** A key as `JWT_KEYS_FILE` has it. */
-export const newKey = (kid: string, createdAt: string) => ({
-  kid,
-  created_at: createdAt,
-  private_jwk: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }),
-})
+export const newKey = (kid: string, createdAt: string) => {
+  // By way of PEM: in Node 20 exporting the generated key object itself as JWK can deadlock with garbage collection.
+  const pem = generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  })
+  return {
+    kid,
+    created_at: createdAt,
+    private_jwk: createPrivateKey(pem.privateKey).export({ format: "jwk" }),
+  }
+}
 
-/** Installs `JWT_KEYS_FILE` with this content and `REFRESH_TOKEN_KEY`. */
-export const configLayer = (keyFile: unknown): Layer.Layer<never> =>
+/** Installs `JWT_KEYS_FILE` with this content, `REFRESH_TOKEN_KEY` and `KEY_ENCRYPTION_KEY`. */
+export const configLayer = (
+  keyFile: unknown,
+  keyEncryptionKey = "dev-only-key-encryption-key-of-the-tests",
+): Layer.Layer<never> =>
   Layer.unwrapScoped(
     Effect.map(
       Effect.acquireRelease(
@@ -35,6 +46,7 @@ export const configLayer = (keyFile: unknown): Layer.Layer<never> =>
             new Map([
               ["JWT_KEYS_FILE", file],
               ["REFRESH_TOKEN_KEY", "dev-only-refresh-key-of-the-tests"],
+              ["KEY_ENCRYPTION_KEY", keyEncryptionKey],
             ]),
           ),
         ),

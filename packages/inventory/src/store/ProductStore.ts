@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto"
 import { IdempotencyMismatch, InFlight } from "@floodgate/contracts/errors/Errors"
 import type { InventoryEvent } from "@floodgate/contracts/events/InventoryEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
@@ -86,6 +87,8 @@ const make = Effect.gen(function* () {
   const append = (rows: ReadonlyArray<Outbox.OutboxRow>) =>
     Outbox.append(rows).pipe(Effect.provideService(Mysql, mysql))
 
+  const audit = (row: Audit.AuditRow) => Audit.append([row]).pipe(Effect.provideService(Mysql, mysql))
+
   const ms = (column: string) => `CAST(ROUND(UNIX_TIMESTAMP(${column}) * 1000) AS SIGNED) AS ${column}_ms`
   const columns = sql.literal(
     `id, name, description, price, original_price, currency, stock, initial_stock, ${ms("start_time")}, ${ms("end_time")},
@@ -129,7 +132,6 @@ const make = Effect.gen(function* () {
 
   /** Inserts a draft with its stock log and audit row, once per key. */
   const create = Effect.fn("ProductStore.create")(function* (draft: Draft, key: PublishKey) {
-    const traceparent = yield* TraceContext.current
     return yield* mysql
       .transaction(
         "product.create",
@@ -148,9 +150,13 @@ const make = Effect.gen(function* () {
           yield* sql`INSERT INTO stock_log (product_id, kind, ref, delta) VALUES (${id}, 'initial', ${`p${id}`}, ${draft.stock})`
           yield* sql`UPDATE idempotency SET product_id = ${id}, body_hash = ${key.bodyHash}, created_at = UTC_TIMESTAMP(3)
             WHERE scope = ${key.scope} AND key_hash = ${key.keyHash}`
-          yield* sql`INSERT INTO audit (actor_id, action, target_type, target_id, after_json, trace_id)
-            VALUES (${draft.publisherId}, 'product.publish', 'product', ${String(id)},
-              ${JSON.stringify({ ...draft, publisherId: undefined })}, ${traceparent?.split("-")[1] ?? null})`
+          yield* audit({
+            actorId: draft.publisherId,
+            action: "product.publish",
+            targetType: "product",
+            targetId: id,
+            after: { ...draft, publisherId: undefined, state: "draft" },
+          })
           return { product: (yield* read(id))!, replayed: false }
         }),
       )
@@ -171,8 +177,12 @@ const make = Effect.gen(function* () {
       .pipe(retryConflicts)
   })
 
-  /** Makes a draft sellable, if the warm-up of exactly this generation is what Redis holds. */
-  const confirmWarmUp = Effect.fn("ProductStore.confirmWarmUp")(function* (id: number, generation: number) {
+  /** Makes a draft sellable, if the warm-up of exactly this generation is what Redis holds. `actorId` asked for it. */
+  const confirmWarmUp = Effect.fn("ProductStore.confirmWarmUp")(function* (
+    id: number,
+    generation: number,
+    actorId: number,
+  ) {
     const traceparent = yield* TraceContext.current
     const now = yield* Clock.currentTimeMillis
     return yield* mysql
@@ -184,6 +194,14 @@ const make = Effect.gen(function* () {
             WHERE id = ${id} AND state = 'draft' AND generation = ${generation}`)
           const product = (yield* read(id))!
           if (result.affectedRows === 1) {
+            yield* audit({
+              actorId,
+              action: "product.warm_up",
+              targetType: "product",
+              targetId: id,
+              before: { state: "draft" },
+              after: { state: "published", generation, stock: product.stock },
+            })
             const event: InventoryEvent = {
               event_id: `evt_${randomUUID()}`,
               type: "product.published",

@@ -1,6 +1,7 @@
 /** The steps of a cancel that MySQL decides: asking for it, finding what was left unfinished, and finishing it. */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -143,20 +144,18 @@ const make = Effect.gen(function* () {
       FROM JSON_TABLE(${JSON.stringify(due.map((o) => [o.order_num, o.product_id, o.quantity]))}, '$[*]' COLUMNS (
         order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
         product_id BIGINT UNSIGNED PATH '$[1]', quantity BIGINT PATH '$[2]')) j`
-      const audited = due.map((o) => [
-        o.actor_id ?? 0,
-        o.order_num,
-        JSON.stringify({ state: "cancelled", cancel_reason: o.reason }),
-        o.note ?? "",
-      ])
-      yield* sql`
-      INSERT INTO audit (at, actor_id, action, target_type, target_id, before_json, after_json, reason)
-      SELECT UTC_TIMESTAMP(3), j.actor_id, 'order.cancel', 'order', j.order_num, '{"state":"unpaid"}', j.after_json,
-        j.note
-      FROM JSON_TABLE(${JSON.stringify(audited)}, '$[*]' COLUMNS (
-        actor_id BIGINT UNSIGNED PATH '$[0]',
-        order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[1]',
-        after_json VARCHAR(200) PATH '$[2]', note VARCHAR(500) PATH '$[3]')) j`
+      yield* Audit.append(
+        due.map((o) => ({
+          actorId: o.actor_id ?? Audit.SYSTEM,
+          action: "order.cancel",
+          targetType: "order",
+          targetId: o.order_num,
+          before: { state: o.state },
+          after: { state: "cancelled", cancel_reason: o.reason, stock_returned: o.quantity },
+          reason: o.note ?? "",
+          traceparent: o.traceparent,
+        })),
+      )
       yield* Outbox.append(
         due.map((o) =>
           OrderEvents.row({

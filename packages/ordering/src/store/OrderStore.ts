@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { OrderChange, OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -186,13 +187,6 @@ const make = Effect.gen(function* () {
         quantity INT UNSIGNED PATH '$[2]')) j
       ON DUPLICATE KEY UPDATE live_quantity = purchase.live_quantity + j.quantity`
 
-  const auditBatch = (rows: ReadonlyArray<readonly [productId: number, after: string]>) =>
-    sql`
-      INSERT INTO audit (at, actor_id, action, target_type, target_id, after_json, reason)
-      SELECT UTC_TIMESTAMP(3), 0, 'order.create', 'product', j.product_id, j.after_json, ''
-      FROM JSON_TABLE(${JSON.stringify(rows)}, '$[*]' COLUMNS (
-        product_id VARCHAR(20) PATH '$[0]', after_json VARCHAR(500) PATH '$[1]')) j`
-
   const recordBarriers = (barriers: ReadonlyArray<Barrier>) =>
     sql`
       INSERT INTO barrier (partition_no, epoch, recorded_at)
@@ -286,15 +280,19 @@ const make = Effect.gen(function* () {
           ...(changes.rejected.length > 0 ? [message("order.rejected", productId, changes.rejected)] : []),
         ]),
       )
-      yield* auditBatch(
-        [...told].map(([productId, changes]) => [
-          productId,
-          JSON.stringify({
+      // One row a product and batch: a row an order would be the larger part of a batch's work.
+      yield* Audit.append(
+        [...told].map(([productId, changes]) => ({
+          actorId: Audit.SYSTEM,
+          action: "order.create",
+          targetType: "product",
+          targetId: productId,
+          after: {
             created: changes.fits.length,
             rejected: changes.rejected.length,
             stock_taken: taken.get(productId) ?? 0,
-          }),
-        ]),
+          },
+        })),
       )
       return fresh.map((event, i) => ({ event, verdict: verdicts[i]! }))
     }).pipe(Effect.provideService(Mysql, mysql))

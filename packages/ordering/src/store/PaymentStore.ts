@@ -4,6 +4,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import type { PaymentEvent } from "@floodgate/contracts/events/PaymentEvent"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Inbox from "@floodgate/runtime/outbox/Inbox"
@@ -156,10 +157,17 @@ const make = Effect.gen(function* () {
         version: order.version + 1,
         event,
       })
-      yield* sql`
-        INSERT INTO audit (at, actor_id, action, target_type, target_id, before_json, after_json, reason)
-        VALUES (UTC_TIMESTAMP(3), 0, 'order.pay', 'order', ${order.order_num}, '{"state":"unpaid"}',
-          ${JSON.stringify({ state: "paid", payment_id: event.payment_id, capture_id: captureId })}, '')`
+      yield* Audit.append([
+        {
+          actorId: Audit.SYSTEM,
+          action: "order.pay",
+          targetType: "order",
+          targetId: order.order_num,
+          before: { state: order.state },
+          after: { state: "paid", payment_id: event.payment_id, capture_id: captureId },
+          traceparent: event.traceparent ?? order.traceparent,
+        },
+      ])
     }
     if (answer._tag === "refuse") {
       yield* tell(order, {

@@ -12,6 +12,7 @@ import {
 } from "@floodgate/contracts/errors/Errors"
 import type { PaymentEvent } from "@floodgate/contracts/events/PaymentEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
@@ -100,6 +101,8 @@ const make = Effect.gen(function* () {
 
   const append = (rows: ReadonlyArray<Outbox.OutboxRow>) =>
     Outbox.append(rows).pipe(Effect.provideService(Mysql, mysql))
+
+  const audit = (row: Audit.AuditRow) => Audit.append([row]).pipe(Effect.provideService(Mysql, mysql))
 
   const columns = sql.literal(
     `payment_id, order_num, user_id, channel, amount, currency, state, pay_url, client_params, version,
@@ -511,6 +514,23 @@ const make = Effect.gen(function* () {
           state: "pending",
         })}`
         yield* sql`UPDATE refund SET next_try_at = UTC_TIMESTAMP(3) WHERE refund_id = ${refundId}`
+        yield* audit({
+          actorId: Audit.SYSTEM,
+          action: "refund.create",
+          targetType: "refund",
+          targetId: refundId,
+          before: { capture_id: captureId, capture: "new" },
+          after: {
+            capture: "refused",
+            state: "pending",
+            order_num: current.orderNum,
+            payment_id: paymentId,
+            user_id: current.userId,
+            amount: rows[0]!.amount,
+            currency: current.currency,
+          },
+          reason,
+        })
         const moved = (yield* move(current, "refused")) ?? current
         yield* tellRefund(moved, refundId)
       }),
@@ -548,6 +568,14 @@ const make = Effect.gen(function* () {
           yield* affected(sql`UPDATE refund SET state = 'succeeded', succeeded_at = UTC_TIMESTAMP(3), next_try_at = NULL
           WHERE refund_id = ${refund.refundId} AND state = 'pending'`)
         if (changed.affectedRows === 0) return
+        yield* audit({
+          actorId: Audit.SYSTEM,
+          action: "refund.succeed",
+          targetType: "refund",
+          targetId: refund.refundId,
+          before: { state: "pending" },
+          after: { state: "succeeded", order_num: refund.orderNum, amount: refund.amount },
+        })
         const moved = (yield* move(current, "refunded")) ?? current
         yield* tellRefund(moved, refund.refundId)
       }),

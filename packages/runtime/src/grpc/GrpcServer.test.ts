@@ -41,6 +41,7 @@ const TestRpc = defineRpc(InventoryService, {
   warmUp: [],
   reserveBatch: [],
   getReservation: [],
+  listAudit: [],
 })
 type TestRpc = typeof TestRpc
 
@@ -53,6 +54,7 @@ const nothing: GrpcServer.Handlers<TestRpc, never> = {
   warmUp: unused,
   reserveBatch: unused,
   getReservation: unused,
+  listAudit: unused,
 }
 
 /** A server on a free port, in the test's scope, and its address. */

@@ -6,6 +6,10 @@
  * `idempotency_level`: a method without side effects is interrupted; any other runs to its end, since half a
  * write is worse than one whose answer nobody hears. (It runs interruptibly all the same, only nobody interrupts
  * it: inside `Effect.uninterruptible` its own time-outs couldn't give up.)
+ *
+ * A method that answers with a stream has one fiber, too, which is interrupted when its caller leaves. It has no
+ * deadline and no span. Messages are written one by one, as fast as the caller reads them; one that doesn't read is
+ * turned away. When the server stops, streams end first, with Busy: who listens asks another instance.
  */
 import {
   create,
@@ -33,6 +37,7 @@ import type {
   AnyRpcDefinition,
   RequestOf,
   ResponseInit,
+  StreamMethod,
   UnaryMethod,
 } from "@floodgate/contracts/rpc/defineRpc"
 import { maxMessageBytes } from "@floodgate/contracts/rpc/GrpcClient"
@@ -44,6 +49,7 @@ import {
   ServiceCredential,
 } from "@floodgate/contracts/rpc/ServiceCredential"
 import {
+  type handleServerStreamingCall,
   type handleUnaryCall,
   type Metadata,
   Server,
@@ -53,6 +59,7 @@ import {
   type ServiceDefinition,
   type sendUnaryData,
   status,
+  type UntypedHandleCall,
 } from "@grpc/grpc-js"
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
@@ -67,6 +74,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
@@ -90,7 +98,10 @@ export interface CallContext {
   readonly caller: Caller | undefined
   /** The name of the calling service. */
   readonly peer: string
-  /** Unix milliseconds by which the caller wants the answer. Calls made from the handler carry it on by themselves. */
+  /**
+   * Unix milliseconds by which the caller wants the answer; infinite for a stream. Calls made from the handler carry it
+   * on by themselves.
+   */
   readonly deadlineMs: number
 }
 
@@ -106,18 +117,33 @@ export type Handlers<D extends AnyRpcDefinition, R> = {
     InstanceType<D["errors"][K][number]> | HandlerError,
     R
   >
+} & {
+  readonly [K in StreamMethod<D>]: (
+    request: RequestOf<D["service"]["method"][K]>,
+    context: CallContext,
+  ) => Stream.Stream<
+    ResponseInit<D["service"]["method"][K]>,
+    InstanceType<D["errors"][K][number]> | HandlerError,
+    R
+  >
 }
 
 type Handler<R> = (request: never, context: CallContext) => Effect.Effect<unknown, FloodgateError, R>
 
+type StreamHandler<R> = (request: never, context: CallContext) => Stream.Stream<unknown, FloodgateError, R>
+
 /** A service with its handlers, which need R. */
 export interface GrpcService<out R> {
   readonly service: DescService
-  readonly handlers: Readonly<Record<string, Handler<R>>>
+  readonly handlers: Readonly<Record<string, Handler<R> | StreamHandler<R>>>
 }
 
 type RequirementsOf<H> = {
-  [K in keyof H]: H[K] extends (...args: never) => Effect.Effect<unknown, unknown, infer R> ? R : never
+  [K in keyof H]: H[K] extends (...args: never) => Effect.Effect<unknown, unknown, infer R>
+    ? R
+    : H[K] extends (...args: never) => Stream.Stream<unknown, unknown, infer R>
+      ? R
+      : never
 }[keyof H]
 
 /** Ties handlers to a definition: one for each method, each failing with what its method declares and nothing else. */
@@ -136,6 +162,10 @@ export interface GrpcServerOptions<S extends ReadonlyArray<GrpcService<any>>> {
   readonly services: S
   /** How many calls run at once; one more is answered Busy. Default: 1,024. */
   readonly maxConcurrentCalls?: number
+  /** How many streams are open at once; one more is answered Busy. Default: 256. */
+  readonly maxStreams?: number
+  /** How long a stream's caller may leave what it has asked for unread, in milliseconds. Default: 30,000. */
+  readonly maxStallMs?: number
   /** How long calls in flight may go on once the scope closes, in milliseconds; then they are interrupted. Default: 5,000. */
   readonly drainMs?: number
 }
@@ -163,6 +193,8 @@ const overloaded: GrpcStatus.WireStatus = {
   code: status.RESOURCE_EXHAUSTED,
 }
 const malformed = GrpcStatus.fromError(InvalidInput.at("", "not a message of this method"))
+
+const draining = GrpcStatus.fromError(new Busy({}))
 
 /** Messages pass as bytes, because a request is read only after its credential was. */
 const definitionOf = (desc: DescService): ServiceDefinition =>
@@ -224,6 +256,28 @@ const makeBridge = <R>(
     }
   })
 
+interface Sender {
+  readonly peer: string
+  readonly caller: Caller | undefined
+}
+
+/** Who calls; undefined where that isn't proved. */
+const senderOf = (
+  credential: Context.Tag.Service<ServiceCredential>,
+  metadata: Metadata,
+): Sender | undefined => {
+  const peer = credential.verifyAuthorization(first(metadata, authorizationKey))
+  if (peer === undefined) return undefined
+  const callerToken = first(metadata, callerKey)
+  const caller = callerToken === undefined ? undefined : credential.verifyCaller(callerToken)
+  return callerToken !== undefined && caller === undefined ? undefined : { peer, caller }
+}
+
+const logDefect =
+  (name: string) =>
+  (cause: Cause.Cause<FloodgateError>): Effect.Effect<void> =>
+    Cause.isDie(cause) ? Effect.logError(`${name} failed by a defect`, cause) : Effect.void
+
 const unary = <R>(
   bridge: Bridge<R>,
   desc: DescMethod,
@@ -232,15 +286,11 @@ const unary = <R>(
   const name = `${desc.parent.typeName}/${desc.name}`
   const readOnly = desc.idempotency === Idempotency.NO_SIDE_EFFECTS
   const attributes = { "rpc.system": "grpc", "rpc.service": desc.parent.typeName, "rpc.method": desc.name }
-  const logDefect = (cause: Cause.Cause<FloodgateError>): Effect.Effect<void> =>
-    Cause.isDie(cause) ? Effect.logError(`${name} failed by a defect`, cause) : Effect.void
 
   return (call, respond) => {
-    const peer = bridge.credential.verifyAuthorization(first(call.metadata, authorizationKey))
-    if (peer === undefined) return respond(refused)
-    const callerToken = first(call.metadata, callerKey)
-    const caller = callerToken === undefined ? undefined : bridge.credential.verifyCaller(callerToken)
-    if (callerToken !== undefined && caller === undefined) return respond(refused)
+    const sender = senderOf(bridge.credential, call.metadata)
+    if (sender === undefined) return respond(refused)
+    const { peer, caller } = sender
 
     if (!bridge.enter()) return respond(overloaded)
     let request: Message
@@ -258,7 +308,7 @@ const unary = <R>(
 
     let answer = Effect.suspend(() => handler(request as never, { caller, peer, deadlineMs })).pipe(
       Effect.map((message) => bufferOf(toBinary(desc.output, create(desc.output, message as Message)))),
-      Effect.tapErrorCause(logDefect),
+      Effect.tapErrorCause(logDefect(name)),
     )
     // A deadline that was sent is kept by grpc-js, which answers the caller and reports the call as cancelled.
     if (readOnly && !hasDeadline) {
@@ -289,6 +339,104 @@ const unary = <R>(
     }
   }
 }
+
+/** Writes one message, and waits while what was written before is unread. Busy after `maxStallMs` of that. */
+const write = (
+  call: ServerWritableStream<Buffer, Buffer>,
+  bytes: Buffer,
+  maxStallMs: number,
+): Effect.Effect<void, Busy> =>
+  Effect.suspend(() =>
+    call.write(bytes)
+      ? Effect.void
+      : Effect.async<void>((resume) => {
+          const drained = (): void => resume(Effect.void)
+          call.once("drain", drained)
+          return Effect.sync(() => call.off("drain", drained))
+        }).pipe(Effect.timeoutFail({ duration: maxStallMs, onTimeout: () => new Busy({}) })),
+  )
+
+/** The handlers of methods that answer with a stream, and the end of all that are open. */
+const makeStreams = <R>(
+  bridge: Bridge<R>,
+  options: { readonly maxStreams: number; readonly maxStallMs: number },
+): Effect.Effect<
+  {
+    readonly handle: (
+      desc: DescMethod,
+      handler: StreamHandler<R>,
+    ) => handleServerStreamingCall<Buffer, Buffer>
+    readonly end: Effect.Effect<void>
+  },
+  never,
+  R | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const fibers = yield* FiberSet.make<void, FloodgateError>()
+    const capture = Effect.mapInputContext(
+      FiberSet.runtime(fibers)<R>(),
+      (context: Context.Context<R>) =>
+        Context.omit(Tracer.ParentSpan)(
+          context as Context.Context<R | Tracer.ParentSpan>,
+        ) as Context.Context<R>,
+    )
+    // A span that lasts as long as its listener does tells nothing.
+    const fork = yield* Effect.withTracerEnabled(capture, false)
+    let open = 0
+    let ending = false
+
+    const handle =
+      (desc: DescMethod, handler: StreamHandler<R>): handleServerStreamingCall<Buffer, Buffer> =>
+      (call) => {
+        const refuse = (answer: GrpcStatus.WireStatus): void => {
+          call.emit("error", answer)
+        }
+        const sender = senderOf(bridge.credential, call.metadata)
+        if (sender === undefined) return refuse(refused)
+        if (ending) return refuse(draining)
+        if (open >= options.maxStreams) return refuse(overloaded)
+        let request: Message
+        try {
+          request = fromBinary(desc.input, call.request)
+        } catch {
+          return refuse(malformed)
+        }
+        open += 1
+        let answers = Stream.runForEach(
+          Stream.suspend(() =>
+            handler(request as never, { ...sender, deadlineMs: Number.POSITIVE_INFINITY }),
+          ),
+          (message) =>
+            write(
+              call,
+              bufferOf(toBinary(desc.output, create(desc.output, message as Message))),
+              options.maxStallMs,
+            ),
+        ).pipe(Effect.tapErrorCause(logDefect(`${desc.parent.typeName}/${desc.name}`)))
+        if (sender.caller !== undefined) {
+          answers = Effect.annotateLogs(answers, "user_id", sender.caller.user_id)
+        }
+        const fiber = fork(answers)
+        fiber.addObserver((exit) => {
+          open -= 1
+          if (call.cancelled) return
+          if (Exit.isSuccess(exit)) call.end()
+          else
+            refuse(
+              ending && Cause.isInterruptedOnly(exit.cause) ? draining : GrpcStatus.fromCause(exit.cause),
+            )
+        })
+        call.on("cancelled", () => {
+          if (fiber.unsafePoll() === null) fiber.unsafeInterruptAsFork(FiberId.none)
+        })
+      }
+
+    const end = Effect.suspend(() => {
+      ending = true
+      return Effect.asVoid(Fiber.interruptAll([...fibers]).pipe(atMost(interruptMs)))
+    })
+    return { handle, end }
+  })
 
 /** Health's handlers, the loop that tells watches of changes, and the end of the watches. */
 const makeHealth = <R>(bridge: Bridge<R>, services: ReadonlySet<string>) =>
@@ -395,18 +543,25 @@ export const make = <const S extends ReadonlyArray<GrpcService<any>>>(
   RequirementsOfAll<S> | Readiness | ServiceCredential | Scope.Scope
 > =>
   Effect.gen(function* () {
-    const { maxConcurrentCalls = 1_024, drainMs = 5_000, services } = options
+    const {
+      maxConcurrentCalls = 1_024,
+      maxStreams = 256,
+      maxStallMs = 30_000,
+      drainMs = 5_000,
+      services,
+    } = options
     const { host, port } = yield* AppConfig.load(
       Config.all({ host: options.host ?? AppConfig.bindHost, port: options.port }),
     )
     const bridge = yield* makeBridge<RequirementsOfAll<S>>(maxConcurrentCalls)
+    const streams = yield* makeStreams(bridge, { maxStreams, maxStallMs })
     const health = yield* makeHealth(bridge, new Set(services.map(({ service }) => service.typeName)))
 
     const server = new Server({
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.max_send_message_length": maxMessageBytes,
       // Above our own bound, so that one call too many is answered rather than left waiting in its client.
-      "grpc.max_concurrent_streams": maxConcurrentCalls * 2,
+      "grpc.max_concurrent_streams": (maxConcurrentCalls + maxStreams) * 2,
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 5_000,
       "grpc.enable_channelz": 0,
@@ -416,16 +571,26 @@ export const make = <const S extends ReadonlyArray<GrpcService<any>>>(
       server.addService(
         definitionOf(service),
         Object.fromEntries(
-          service.methods
-            .filter((desc) => desc.methodKind === "unary")
-            .map((desc) => [desc.localName, unary(bridge, desc, handlers[desc.localName]!)]),
+          service.methods.flatMap((desc): ReadonlyArray<readonly [string, UntypedHandleCall]> => {
+            const handler = handlers[desc.localName]
+            switch (desc.methodKind) {
+              case "unary":
+                return [[desc.localName, unary(bridge, desc, handler as Handler<RequirementsOfAll<S>>)]]
+              case "server_streaming":
+                return [
+                  [desc.localName, streams.handle(desc, handler as StreamHandler<RequirementsOfAll<S>>)],
+                ]
+              default:
+                return []
+            }
+          }),
         ),
       )
     }
 
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
-        yield* health.end
+        yield* Effect.all([health.end, streams.end], { concurrency: "unbounded" })
         const stopped = Effect.async<void>((resume) => server.tryShutdown(() => resume(Effect.void)))
         // A write goes on after its caller has left, so closed connections don't mean that all is done.
         const done = yield* Effect.zip(stopped, FiberSet.awaitEmpty(bridge.calls), { concurrent: true }).pipe(

@@ -46,6 +46,7 @@ describe("Peers", () => {
             warmUp: unused,
             reserveBatch: (_, { deadlineMs }) => Effect.as(note(deadlineMs), {}),
             getReservation: unused,
+            listAudit: unused,
           }),
         ],
       }).pipe(Effect.provide(credential))

@@ -41,7 +41,7 @@ export const migrate = async (setting: Setting): Promise<number> => {
     await Databases.createDatabases(admin, Secrets.load(dataDir).mysqlPasswords)
     const own = Object.fromEntries(databases.map((name) => [name, Databases.withDatabase(admin, name)]))
     ran = await Databases.migrate(root, own)
-    await Databases.grantOrdering(admin)
+    await Databases.grant(admin, new Set(databases))
   }
   print(ran.length === 0 ? "Nothing new." : `Ran ${ran.join(", ")}.`)
   return 0
@@ -67,7 +67,7 @@ export const seed = async (setting: Setting): Promise<number> => {
 }
 
 /** What a stack puts into its data folder. Nothing else in there is ours to remove. */
-const ownEntries = ["engines", "secrets", "logs", "sandbox", "accounts-seeded", "rush-buyers.json"]
+const ownEntries = ["engines", "secrets", "logs", "audit", "sandbox", "accounts-seeded", "rush-buyers.json"]
 
 /** Longest time of an orderly stop: services drain 10 s, engines close their files. */
 const downMs = 90_000

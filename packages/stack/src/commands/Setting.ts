@@ -12,6 +12,8 @@ export interface Setting {
   readonly portBase: number
   readonly selection: Selection
   readonly wishes: EngineWishes
+  /** How many edges, on ports a hundred apart. */
+  readonly edges: number
 }
 
 /** A line for the person at the terminal. */

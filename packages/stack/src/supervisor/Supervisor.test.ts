@@ -51,6 +51,7 @@ describe("Supervisor", () => {
       portBase: 21_000,
       selection: { services: new Set(chosen), engines: new Set() },
       wishes: { jaeger: false, bus: "redis" },
+      edges: 1,
       env,
       build: { folder: build, problem: undefined },
       report: (event) => events.push(event),

@@ -18,7 +18,17 @@ import { Child, type LaunchSpec } from "../process/Child.ts"
 import * as Ports from "../process/Ports.ts"
 import * as Requirements from "../Requirements.ts"
 import * as Secrets from "../Secrets.ts"
-import { type Database, databases, facts, type Selection, type Service, services } from "../Services.ts"
+import {
+  type Database,
+  databases,
+  facts,
+  type Instance,
+  instanceName,
+  instanceOf,
+  type Selection,
+  type Service,
+  services,
+} from "../Services.ts"
 import { StackError } from "../StackError.ts"
 import type { Event } from "./Events.ts"
 import type { ComponentStatus, Status } from "./Status.ts"
@@ -38,10 +48,15 @@ export interface Options {
   readonly portBase: number
   readonly selection: Selection
   readonly wishes: EngineWishes
+  /** How many edges. */
+  readonly edges: number
   readonly env: Environment
   readonly build: Build
   readonly report: (event: Event) => void
 }
+
+/** Where a stack's services keep the signed heads of their audit trails. */
+export const auditHeadFile = (dataDir: string): string => path.join(dataDir, "audit", "heads.jsonl")
 
 /** Longest time for a service to become ready: it may have to rebuild Redis from MySQL first. */
 const serviceReadyMs = 60_000
@@ -168,7 +183,7 @@ export class Supervisor {
       const running = Databases.migrate(this.#options.root, urls)
       this.#migrating = running.catch(() => {})
       const ran = await running
-      if (chosen.how !== "url" && needed.has("ordering")) await Databases.grantOrdering(MariaDb.rootUrl(port))
+      if (chosen.how !== "url") await Databases.grant(MariaDb.rootUrl(port), needed)
       return ran.length === 0 ? "nothing new" : `${ran.length} run`
     })
   }
@@ -213,6 +228,16 @@ export class Supervisor {
     )
   }
 
+  /** One of each service, and as many edges as were asked for. */
+  get #instances(): ReadonlyArray<Instance> {
+    return this.#chosen.flatMap((service) =>
+      Array.from({ length: service === "edge" ? this.#options.edges : 1 }, (_, i) => ({
+        service,
+        number: i + 1,
+      })),
+    )
+  }
+
   /** Fails before anything is started when a service couldn't run anyway. */
   #checkServices(): void {
     if (this.#chosen.length > 0 && this.#build.problem !== undefined)
@@ -227,13 +252,14 @@ export class Supervisor {
   /** Starts the chosen services side by side; those that use the bus once it is there. */
   async #startServices(bus: Promise<void>): Promise<void> {
     await Promise.all(
-      this.#chosen.map(async (name) => {
-        if (facts[name].needsBus) await bus
+      this.#instances.map(async (instance) => {
+        if (facts[instance.service].needsBus) await bus
+        const name = instanceName(instance)
         await this.#step(name, async () => {
-          const child = new Child(this.#serviceSpec(name))
+          const child = new Child(this.#serviceSpec(instance))
           this.#children.set(name, child)
           await this.#launch(child)
-          return this.#serviceUrl(name)
+          return this.#serviceUrl(instance.service, instance.number)
         })
       }),
     )
@@ -316,10 +342,10 @@ export class Supervisor {
     }
   }
 
-  /** The port of a name: `<NAME>_PORT` in the environment, else the base plus its offset. */
-  #port(name: PortTable.PortName): number {
-    const said = given(this.#options.env, PortTable.envName(name))
-    return said === undefined ? PortTable.portOf(this.#options.portBase, name) : Number(said)
+  /** The port of a name: `<NAME>_PORT` in the environment, for a first instance; else the base plus its offset. */
+  #port(name: PortTable.PortName, instance = 1): number {
+    const said = instance === 1 ? given(this.#options.env, PortTable.envName(name)) : undefined
+    return said === undefined ? PortTable.portOf(this.#options.portBase, name, instance) : Number(said)
   }
 
   #jaegerPorts(): Jaeger.Ports {
@@ -333,11 +359,13 @@ export class Supervisor {
   }
 
   /** The ports of everything that this stack is going to start. */
-  #wantedPorts(): ReadonlyArray<PortTable.PortName> {
+  #wantedPorts(): ReadonlyArray<readonly [name: PortTable.PortName, instance: number]> {
     const { selection } = this.#options
     const wanted: Array<PortTable.PortName> = []
-    for (const name of this.#chosen) wanted.push(facts[name].port, facts[name].opsPort)
-    if (this.#plans === undefined) return wanted
+    const ofServices = this.#instances.flatMap(({ service, number }) =>
+      [facts[service].port, facts[service].opsPort].map((name) => [name, number] as const),
+    )
+    if (this.#plans === undefined) return ofServices
     const { mysql, redis, bus, jaeger } = this.#plans
     const starts = (name: "mysql" | "redis" | "bus" | "jaeger", chosen: Plan) =>
       selection.engines.has(name) && chosen.how !== "url" && chosen.how !== "none"
@@ -350,7 +378,7 @@ export class Supervisor {
     if (starts("jaeger", jaeger)) {
       wanted.push("jaegerOtlpHttp", "jaegerOtlpGrpc", "jaegerQuery", "jaegerThriftHttp", "jaegerAdmin")
     }
-    return wanted
+    return [...ofServices, ...wanted.map((name) => [name, 1] as const)]
   }
 
   async #checkPorts(): Promise<void> {
@@ -359,14 +387,16 @@ export class Supervisor {
       const free = await Promise.all(ports.map(Ports.isFree))
       return ports.find((_, index) => !free[index])
     }
-    const port = await taken(names.map((name) => this.#port(name)))
+    const port = await taken(names.map(([name, instance]) => this.#port(name, instance)))
     if (port === undefined) return
     const holder = Ports.holder(port)
     const who = holder === undefined ? "another process" : `pid ${holder.pid} (${holder.name})`
     let advice = ""
     for (const base of [9000, 10_000, 11_000, 12_000, 21_000, 31_000]) {
       if (base === this.#options.portBase) continue
-      if ((await taken(names.map((name) => PortTable.portOf(base, name)))) === undefined) {
+      if (
+        (await taken(names.map(([name, instance]) => PortTable.portOf(base, name, instance)))) === undefined
+      ) {
         advice = `; try \`pnpm start --port-base ${base}\``
         break
       }
@@ -374,8 +404,8 @@ export class Supervisor {
     throw new StackError(`${port} is held by ${who}${advice}`)
   }
 
-  #serviceUrl(name: Service): string {
-    return `${facts[name].scheme}://127.0.0.1:${this.#port(facts[name].port)}`
+  #serviceUrl(name: Service, instance = 1): string {
+    return `${facts[name].scheme}://127.0.0.1:${this.#port(facts[name].port, instance)}`
   }
 
   /** What a service of this stack is told, unless the environment says otherwise. */
@@ -390,6 +420,7 @@ export class Supervisor {
       APP_ENV: "dev",
       ...settings,
       SANDBOX_DATA: path.join(dataDir, "sandbox"),
+      AUDIT_HEAD_FILE: auditHeadFile(dataDir),
       PUBLIC_URL: this.#serviceUrl("edge"),
       SANDBOX_URL: this.#serviceUrl("sandbox"),
     }
@@ -415,14 +446,24 @@ export class Supervisor {
     return { ...defaults, ...said, ...fixed }
   }
 
-  #serviceSpec(name: Service): LaunchSpec {
-    const ops = this.#port(facts[name].opsPort)
+  #serviceSpec(instance: Instance): LaunchSpec {
+    const { service, number } = instance
+    const name = instanceName(instance)
+    const { port, opsPort } = facts[service]
+    const ops = this.#port(opsPort, number)
+    const ownPorts =
+      number === 1
+        ? {}
+        : {
+            [PortTable.envName(port)]: String(this.#port(port, number)),
+            [PortTable.envName(opsPort)]: String(ops),
+          }
     return {
       name,
       command: process.execPath,
-      args: ["--enable-source-maps", path.join(this.#build.folder, `${name}.js`)],
+      args: ["--enable-source-maps", path.join(this.#build.folder, `${service}.js`)],
       cwd: this.#options.root,
-      env: this.#environment(name),
+      env: { ...this.#environment(service), ...ownPorts },
       logFile: path.join(this.#options.dataDir, "logs", `${name}.log`),
       isReady: () => answersOk(ops, "/readyz"),
       readyTimeoutMs: serviceReadyMs,
@@ -443,13 +484,14 @@ export class Supervisor {
   /** Stops it politely if it runs, starts it again, and returns when it is ready. A service takes a newer build along. */
   async restart(name: string, build?: Build): Promise<void> {
     let child = this.#find(name)
-    if (build !== undefined && this.#options.selection.services.has(name as Service)) {
+    const instance = instanceOf(name)
+    if (build !== undefined && instance !== undefined) {
       if (build.problem !== undefined) throw new StackError(build.problem)
       this.#build = build
     }
     await child.stop()
-    if ((services as ReadonlyArray<string>).includes(name)) {
-      child = new Child(this.#serviceSpec(name as Service))
+    if (instance !== undefined) {
+      child = new Child(this.#serviceSpec(instance))
       this.#children.set(name, child)
     }
     await this.#launch(child)
@@ -473,9 +515,8 @@ export class Supervisor {
       await this.#migrating
       const group = (wanted: (name: string) => boolean) =>
         Promise.all([...this.#children].filter(([name]) => wanted(name)).map(([, child]) => child.stop()))
-      const isService = (name: string) => (services as ReadonlyArray<string>).includes(name)
-      await group((name) => name === "edge")
-      await group(isService)
+      await group((name) => instanceOf(name)?.service === "edge")
+      await group((name) => instanceOf(name) !== undefined)
       await group(() => true)
     })()
     return this.#stopping
@@ -495,16 +536,21 @@ export class Supervisor {
             ? "unready"
             : child.state
         const pid = processId(child)
-        const service = (services as ReadonlyArray<string>).includes(name) ? (name as Service) : undefined
+        const instance = instanceOf(name)
         return [
           name,
           {
             state,
             ...(pid === undefined ? {} : { pid }),
-            url: service === undefined ? this.#engineUrl(name) : this.#serviceUrl(service),
-            ...(service === undefined
+            url:
+              instance === undefined
+                ? this.#engineUrl(name)
+                : this.#serviceUrl(instance.service, instance.number),
+            ...(instance === undefined
               ? {}
-              : { ops_url: `http://127.0.0.1:${this.#port(facts[service].opsPort)}` }),
+              : {
+                  ops_url: `http://127.0.0.1:${this.#port(facts[instance.service].opsPort, instance.number)}`,
+                }),
             ...(child.lastExit === undefined ? {} : { last_exit: child.lastExit }),
             ...(name === "sandbox" && this.#secrets !== undefined
               ? { callback_secret: this.#callbackSecret() }
@@ -514,7 +560,7 @@ export class Supervisor {
       }),
     )
     const all = new Map<string, ComponentStatus>([...entries, ...this.#external])
-    const order = [...services, "redis", "mysql", "kafka", "bus", "jaeger"]
+    const order = [...this.#instances.map(instanceName), "redis", "mysql", "kafka", "bus", "jaeger"]
     return Object.fromEntries(
       order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : [])),
     ) as Status

@@ -6,13 +6,15 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ListAuditRequestSchema, ListAuditResponseSchema } from "../../audit/v1/audit_pb.ts";
+import { file_floodgate_audit_v1_audit } from "../../audit/v1/audit_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file floodgate/identity/v1/identity.proto.
  */
 export const file_floodgate_identity_v1_identity: GenFile = /*@__PURE__*/
-  fileDesc("CiRmbG9vZGdhdGUvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWZsb29kZ2F0ZS5pZGVudGl0eS52MSI1Cg9SZWdpc3RlclJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiMgoMTG9naW5SZXF1ZXN0EhAKCHVzZXJuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIicKDlJlZnJlc2hSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiJgoNTG9nb3V0UmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhAKDkxvZ291dFJlc3BvbnNlInIKBFVzZXISCgoCaWQYASABKAQSEAoIdXNlcm5hbWUYAiABKAkSDQoFcm9sZXMYAyADKAkSDwoHYmFsYW5jZRgEIAEoAxIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDXVwZGF0ZWRfYXRfbXMYBiABKAMidQoHU2Vzc2lvbhIUCgxhY2Nlc3NfdG9rZW4YASABKAkSFQoNcmVmcmVzaF90b2tlbhgCIAEoCRISCgpleHBpcmVzX2luGAMgASgNEikKBHVzZXIYBCABKAsyGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciIhCg5HZXRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIigKFEJhdGNoR2V0VXNlcnNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygEIkMKFUJhdGNoR2V0VXNlcnNSZXNwb25zZRIqCgV1c2VycxgBIAMoCzIbLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIlUKD1NldFJvbGVzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEEg0KBXJvbGVzGAIgAygJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIhAKDkdldEp3a3NSZXF1ZXN0IiQKD0dldEp3a3NSZXNwb25zZRIRCglqd2tzX2pzb24YASABKAkiIwoQR2V0V2FsbGV0UmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIjwKBldhbGxldBIPCgd1c2VyX2lkGAEgASgEEg8KB2JhbGFuY2UYAiABKAMSEAoIY3VycmVuY3kYAyABKAkiUgoYTGlzdFdhbGxldEVudHJpZXNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkioAEKC1dhbGxldEVudHJ5EgoKAmlkGAEgASgEEjQKBGtpbmQYAiABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEg4KBmFtb3VudBgDIAEoAxIVCg1iYWxhbmNlX2FmdGVyGAQgASgDEhEKCW9yZGVyX251bRgFIAEoCRIVCg1jcmVhdGVkX2F0X21zGAYgASgDImkKGUxpc3RXYWxsZXRFbnRyaWVzUmVzcG9uc2USMwoHZW50cmllcxgBIAMoCzIiLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibgoSRGViaXRXYWxsZXRSZXF1ZXN0EhIKCnBheW1lbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoBBIOCgZhbW91bnQYAyABKAMSEAoIY3VycmVuY3kYBCABKAkSEQoJb3JkZXJfbnVtGAUgASgJIjcKEFZvaWREZWJpdFJlcXVlc3QSEgoKcGF5bWVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgEIokBCg5XYWxsZXREZWNpc2lvbhISCgpwYXltZW50X2lkGAEgASgJEjUKB291dGNvbWUYAiABKA4yJC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0T3V0Y29tZRIVCg1iYWxhbmNlX2FmdGVyGAMgASgDEhUKDWRlY2lkZWRfYXRfbXMYBCABKAMipAEKE0NyZWRpdFdhbGxldFJlcXVlc3QSEQoJY3JlZGl0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQSDgoGYW1vdW50GAMgASgDEhAKCGN1cnJlbmN5GAQgASgJEjQKBGtpbmQYBSABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEhEKCW9yZGVyX251bRgGIAEoCSqsAQoPV2FsbGV0RW50cnlLaW5kEiEKHVdBTExFVF9FTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASGwoXV0FMTEVUX0VOVFJZX0tJTkRfVE9QVVAQARIdChlXQUxMRVRfRU5UUllfS0lORF9QQVlNRU5UEAISHAoYV0FMTEVUX0VOVFJZX0tJTkRfUkVGVU5EEAMSHAoYV0FMTEVUX0VOVFJZX0tJTkRfQURKVVNUEAQqgQEKDVdhbGxldE91dGNvbWUSHgoaV0FMTEVUX09VVENPTUVfVU5TUEVDSUZJRUQQABIaChZXQUxMRVRfT1VUQ09NRV9ERUJJVEVEEAESGwoXV0FMTEVUX09VVENPTUVfREVDTElORUQQAhIXChNXQUxMRVRfT1VUQ09NRV9WT0lEEAMy3AkKD0lkZW50aXR5U2VydmljZRJPCghSZWdpc3RlchImLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5SZWdpc3RlclJlcXVlc3QaGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlchJMCgVMb2dpbhIjLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dpblJlcXVlc3QaHi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuU2Vzc2lvbhJQCgdSZWZyZXNoEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJlZnJlc2hSZXF1ZXN0Gh4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLlNlc3Npb24SWgoGTG9nb3V0EiQuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ291dFJlcXVlc3QaJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9nb3V0UmVzcG9uc2UiA5ACAhJSCgdHZXRVc2VyEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFVzZXJSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACARJvCg1CYXRjaEdldFVzZXJzEisuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhdGNoR2V0VXNlcnNSZXF1ZXN0GiwuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhdGNoR2V0VXNlcnNSZXNwb25zZSIDkAIBElQKCFNldFJvbGVzEiYuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlNldFJvbGVzUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgISXQoHR2V0SndrcxIlLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRKd2tzUmVxdWVzdBomLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRKd2tzUmVzcG9uc2UiA5ACARJYCglHZXRXYWxsZXQSJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuR2V0V2FsbGV0UmVxdWVzdBodLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXQiA5ACARJ7ChFMaXN0V2FsbGV0RW50cmllcxIvLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RW50cmllc1JlcXVlc3QaMC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFdhbGxldEVudHJpZXNSZXNwb25zZSIDkAIBEmQKC0RlYml0V2FsbGV0EikuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkRlYml0V2FsbGV0UmVxdWVzdBolLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXREZWNpc2lvbiIDkAICEmAKCVZvaWREZWJpdBInLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Wb2lkRGViaXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldERlY2lzaW9uIgOQAgISYwoMQ3JlZGl0V2FsbGV0EiouZmxvb2RnYXRlLmlkZW50aXR5LnYxLkNyZWRpdFdhbGxldFJlcXVlc3QaIi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnkiA5ACAmIGcHJvdG8z");
+  fileDesc("CiRmbG9vZGdhdGUvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWZsb29kZ2F0ZS5pZGVudGl0eS52MSI1Cg9SZWdpc3RlclJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiMgoMTG9naW5SZXF1ZXN0EhAKCHVzZXJuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIicKDlJlZnJlc2hSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiJgoNTG9nb3V0UmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhAKDkxvZ291dFJlc3BvbnNlIiMKEExvZ291dEFsbFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCITChFMb2dvdXRBbGxSZXNwb25zZSJUChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIUCgxvbGRfcGFzc3dvcmQYAiABKAkSFAoMbmV3X3Bhc3N3b3JkGAMgASgJIhgKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2Ui+gEKBFVzZXISCgoCaWQYASABKAQSEAoIdXNlcm5hbWUYAiABKAkSDQoFcm9sZXMYAyADKAkSDwoHYmFsYW5jZRgEIAEoAxIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDXVwZGF0ZWRfYXRfbXMYBiABKAMSMgoFc3RhdGUYByABKA4yIy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlEhUKDWJhbm5lZF9yZWFzb24YCCABKAkSGQoMYmFuX3VudGlsX21zGAkgASgDSACIAQESDwoHdmVyc2lvbhgKIAEoBEIPCg1fYmFuX3VudGlsX21zInUKB1Nlc3Npb24SFAoMYWNjZXNzX3Rva2VuGAEgASgJEhUKDXJlZnJlc2hfdG9rZW4YAiABKAkSEgoKZXhwaXJlc19pbhgDIAEoDRIpCgR1c2VyGAQgASgLMhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiIQoOR2V0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCIoChRCYXRjaEdldFVzZXJzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoBCJDChVCYXRjaEdldFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciJmCg9TZXRSb2xlc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBINCgVyb2xlcxgCIAMoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgEIoQBChBMaXN0VXNlcnNSZXF1ZXN0EgkKAXEYASABKAkSEwoGYmFubmVkGAIgASgISACIAQESEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkSDwoHZnJvbV9tcxgFIAEoAxINCgV0b19tcxgGIAEoA0IJCgdfYmFubmVkIlgKEUxpc3RVc2Vyc1Jlc3BvbnNlEioKBXVzZXJzGAEgAygLMhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKDkJhblVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoBBIQCgh1bnRpbF9tcxgFIAEoAyJYChBVbmJhblVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoBCIkChFFeHBvcnRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIisKEkV4cG9ydFVzZXJSZXNwb25zZRIVCg1kb2N1bWVudF9qc29uGAEgASgJIjUKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIQCghwYXNzd29yZBgCIAEoCSITChFFcmFzZVVzZXJSZXNwb25zZSI3ChFSb3RhdGVLZXlzUmVxdWVzdBIOCgZyZWFzb24YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSJPChJSb3RhdGVLZXlzUmVzcG9uc2USCwoDa2lkGAEgASgJEhUKDWNyZWF0ZWRfYXRfbXMYAiABKAMSFQoNc2lnbnNfZnJvbV9tcxgDIAEoAyIwChZMaXN0UmV2b2NhdGlvbnNSZXF1ZXN0EhYKDnNpbmNlX3JldmlzaW9uGAEgASgEIpIBCgpSZXZvY2F0aW9uEg8KB3VzZXJfaWQYASABKAQSFQoNbm90X2JlZm9yZV9tcxgCIAEoAxIOCgZyZWFzb24YAyABKAkSDgoGYmFubmVkGAQgASgIEhkKDGJhbl91bnRpbF9tcxgFIAEoA0gAiAEBEhAKCHJldmlzaW9uGAYgASgEQg8KDV9iYW5fdW50aWxfbXMibQoXTGlzdFJldm9jYXRpb25zUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSMgoHZW50cmllcxgCIAMoCzIhLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5SZXZvY2F0aW9uEgwKBG1vcmUYAyABKAgiGQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QiLAoYV2F0Y2hSZXZvY2F0aW9uc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIhAKDkdldEp3a3NSZXF1ZXN0IiQKD0dldEp3a3NSZXNwb25zZRIRCglqd2tzX2pzb24YASABKAkiIwoQR2V0V2FsbGV0UmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIjwKBldhbGxldBIPCgd1c2VyX2lkGAEgASgEEg8KB2JhbGFuY2UYAiABKAMSEAoIY3VycmVuY3kYAyABKAkiUgoYTGlzdFdhbGxldEVudHJpZXNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkioAEKC1dhbGxldEVudHJ5EgoKAmlkGAEgASgEEjQKBGtpbmQYAiABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEg4KBmFtb3VudBgDIAEoAxIVCg1iYWxhbmNlX2FmdGVyGAQgASgDEhEKCW9yZGVyX251bRgFIAEoCRIVCg1jcmVhdGVkX2F0X21zGAYgASgDImkKGUxpc3RXYWxsZXRFbnRyaWVzUmVzcG9uc2USMwoHZW50cmllcxgBIAMoCzIiLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibgoSRGViaXRXYWxsZXRSZXF1ZXN0EhIKCnBheW1lbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoBBIOCgZhbW91bnQYAyABKAMSEAoIY3VycmVuY3kYBCABKAkSEQoJb3JkZXJfbnVtGAUgASgJIjcKEFZvaWREZWJpdFJlcXVlc3QSEgoKcGF5bWVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgEIokBCg5XYWxsZXREZWNpc2lvbhISCgpwYXltZW50X2lkGAEgASgJEjUKB291dGNvbWUYAiABKA4yJC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0T3V0Y29tZRIVCg1iYWxhbmNlX2FmdGVyGAMgASgDEhUKDWRlY2lkZWRfYXRfbXMYBCABKAMipAEKE0NyZWRpdFdhbGxldFJlcXVlc3QSEQoJY3JlZGl0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQSDgoGYW1vdW50GAMgASgDEhAKCGN1cnJlbmN5GAQgASgJEjQKBGtpbmQYBSABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEhEKCW9yZGVyX251bRgGIAEoCSp7CgxBY2NvdW50U3RhdGUSHQoZQUNDT1VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFEFDQ09VTlRfU1RBVEVfQUNUSVZFEAESGAoUQUNDT1VOVF9TVEFURV9CQU5ORUQQAhIYChRBQ0NPVU5UX1NUQVRFX0VSQVNFRBADKqwBCg9XYWxsZXRFbnRyeUtpbmQSIQodV0FMTEVUX0VOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABIbChdXQUxMRVRfRU5UUllfS0lORF9UT1BVUBABEh0KGVdBTExFVF9FTlRSWV9LSU5EX1BBWU1FTlQQAhIcChhXQUxMRVRfRU5UUllfS0lORF9SRUZVTkQQAxIcChhXQUxMRVRfRU5UUllfS0lORF9BREpVU1QQBCqBAQoNV2FsbGV0T3V0Y29tZRIeChpXQUxMRVRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhoKFldBTExFVF9PVVRDT01FX0RFQklURUQQARIbChdXQUxMRVRfT1VUQ09NRV9ERUNMSU5FRBACEhcKE1dBTExFVF9PVVRDT01FX1ZPSUQQAzLDEgoPSWRlbnRpdHlTZXJ2aWNlEk8KCFJlZ2lzdGVyEiYuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJlZ2lzdGVyUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyEkwKBUxvZ2luEiMuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ2luUmVxdWVzdBoeLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5TZXNzaW9uElAKB1JlZnJlc2gSJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUmVmcmVzaFJlcXVlc3QaHi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuU2Vzc2lvbhJaCgZMb2dvdXQSJC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9nb3V0UmVxdWVzdBolLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dvdXRSZXNwb25zZSIDkAICEmMKCUxvZ291dEFsbBInLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dvdXRBbGxSZXF1ZXN0GiguZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ291dEFsbFJlc3BvbnNlIgOQAgISbQoOQ2hhbmdlUGFzc3dvcmQSLC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQ2hhbmdlUGFzc3dvcmRSZXF1ZXN0Gi0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkNoYW5nZVBhc3N3b3JkUmVzcG9uc2USUgoHR2V0VXNlchIlLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRVc2VyUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgESbwoNQmF0Y2hHZXRVc2VycxIrLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5CYXRjaEdldFVzZXJzUmVxdWVzdBosLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5CYXRjaEdldFVzZXJzUmVzcG9uc2UiA5ACARJjCglMaXN0VXNlcnMSJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFVzZXJzUmVxdWVzdBooLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0VXNlcnNSZXNwb25zZSIDkAIBElQKCFNldFJvbGVzEiYuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlNldFJvbGVzUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgISUgoHQmFuVXNlchIlLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5CYW5Vc2VyUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgISVgoJVW5iYW5Vc2VyEicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVuYmFuVXNlclJlcXVlc3QaGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciIDkAICEmYKCkV4cG9ydFVzZXISKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRXhwb3J0VXNlclJlcXVlc3QaKS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRXhwb3J0VXNlclJlc3BvbnNlIgOQAgESXgoJRXJhc2VVc2VyEicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkVyYXNlVXNlclJlcXVlc3QaKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRXJhc2VVc2VyUmVzcG9uc2USXQoHR2V0SndrcxIlLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRKd2tzUmVxdWVzdBomLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRKd2tzUmVzcG9uc2UiA5ACARJmCgpSb3RhdGVLZXlzEiguZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJvdGF0ZUtleXNSZXF1ZXN0GikuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJvdGF0ZUtleXNSZXNwb25zZSIDkAICEnUKD0xpc3RSZXZvY2F0aW9ucxItLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0UmV2b2NhdGlvbnNSZXF1ZXN0Gi4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RSZXZvY2F0aW9uc1Jlc3BvbnNlIgOQAgESegoQV2F0Y2hSZXZvY2F0aW9ucxIuLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYXRjaFJldm9jYXRpb25zUmVxdWVzdBovLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYXRjaFJldm9jYXRpb25zUmVzcG9uc2UiA5ACATABElgKCUdldFdhbGxldBInLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HZXRXYWxsZXRSZXF1ZXN0Gh0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldCIDkAIBEnsKEUxpc3RXYWxsZXRFbnRyaWVzEi8uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RXYWxsZXRFbnRyaWVzUmVxdWVzdBowLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RW50cmllc1Jlc3BvbnNlIgOQAgESZAoLRGViaXRXYWxsZXQSKS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRGViaXRXYWxsZXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldERlY2lzaW9uIgOQAgISYAoJVm9pZERlYml0EicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlZvaWREZWJpdFJlcXVlc3QaJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RGVjaXNpb24iA5ACAhJjCgxDcmVkaXRXYWxsZXQSKi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQ3JlZGl0V2FsbGV0UmVxdWVzdBoiLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeSIDkAICEl0KCUxpc3RBdWRpdBIkLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_floodgate_audit_v1_audit]);
 
 /**
  * @generated from message floodgate.identity.v1.RegisterRequest
@@ -106,6 +108,76 @@ export const LogoutResponseSchema: GenMessage<LogoutResponse> = /*@__PURE__*/
   messageDesc(file_floodgate_identity_v1_identity, 4);
 
 /**
+ * @generated from message floodgate.identity.v1.LogoutAllRequest
+ */
+export type LogoutAllRequest = Message<"floodgate.identity.v1.LogoutAllRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.LogoutAllRequest.
+ * Use `create(LogoutAllRequestSchema)` to create a new message.
+ */
+export const LogoutAllRequestSchema: GenMessage<LogoutAllRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 5);
+
+/**
+ * @generated from message floodgate.identity.v1.LogoutAllResponse
+ */
+export type LogoutAllResponse = Message<"floodgate.identity.v1.LogoutAllResponse"> & {
+};
+
+/**
+ * Describes the message floodgate.identity.v1.LogoutAllResponse.
+ * Use `create(LogoutAllResponseSchema)` to create a new message.
+ */
+export const LogoutAllResponseSchema: GenMessage<LogoutAllResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 6);
+
+/**
+ * @generated from message floodgate.identity.v1.ChangePasswordRequest
+ */
+export type ChangePasswordRequest = Message<"floodgate.identity.v1.ChangePasswordRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string old_password = 2;
+   */
+  oldPassword: string;
+
+  /**
+   * @generated from field: string new_password = 3;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ChangePasswordRequest.
+ * Use `create(ChangePasswordRequestSchema)` to create a new message.
+ */
+export const ChangePasswordRequestSchema: GenMessage<ChangePasswordRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 7);
+
+/**
+ * @generated from message floodgate.identity.v1.ChangePasswordResponse
+ */
+export type ChangePasswordResponse = Message<"floodgate.identity.v1.ChangePasswordResponse"> & {
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ChangePasswordResponse.
+ * Use `create(ChangePasswordResponseSchema)` to create a new message.
+ */
+export const ChangePasswordResponseSchema: GenMessage<ChangePasswordResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 8);
+
+/**
  * @generated from message floodgate.identity.v1.User
  */
 export type User = Message<"floodgate.identity.v1.User"> & {
@@ -115,6 +187,8 @@ export type User = Message<"floodgate.identity.v1.User"> & {
   id: bigint;
 
   /**
+   * Empty for an erased account.
+   *
    * @generated from field: string username = 2;
    */
   username: string;
@@ -142,6 +216,32 @@ export type User = Message<"floodgate.identity.v1.User"> & {
    * @generated from field: int64 updated_at_ms = 6;
    */
   updatedAtMs: bigint;
+
+  /**
+   * @generated from field: floodgate.identity.v1.AccountState state = 7;
+   */
+  state: AccountState;
+
+  /**
+   * Empty unless banned.
+   *
+   * @generated from field: string banned_reason = 8;
+   */
+  bannedReason: string;
+
+  /**
+   * Unix milliseconds; absent: until it is lifted.
+   *
+   * @generated from field: optional int64 ban_until_ms = 9;
+   */
+  banUntilMs?: bigint;
+
+  /**
+   * Counts the changes of state and roles.
+   *
+   * @generated from field: uint64 version = 10;
+   */
+  version: bigint;
 };
 
 /**
@@ -149,7 +249,7 @@ export type User = Message<"floodgate.identity.v1.User"> & {
  * Use `create(UserSchema)` to create a new message.
  */
 export const UserSchema: GenMessage<User> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 5);
+  messageDesc(file_floodgate_identity_v1_identity, 9);
 
 /**
  * @generated from message floodgate.identity.v1.Session
@@ -183,7 +283,7 @@ export type Session = Message<"floodgate.identity.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 6);
+  messageDesc(file_floodgate_identity_v1_identity, 10);
 
 /**
  * @generated from message floodgate.identity.v1.GetUserRequest
@@ -200,7 +300,7 @@ export type GetUserRequest = Message<"floodgate.identity.v1.GetUserRequest"> & {
  * Use `create(GetUserRequestSchema)` to create a new message.
  */
 export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 7);
+  messageDesc(file_floodgate_identity_v1_identity, 11);
 
 /**
  * @generated from message floodgate.identity.v1.BatchGetUsersRequest
@@ -219,7 +319,7 @@ export type BatchGetUsersRequest = Message<"floodgate.identity.v1.BatchGetUsersR
  * Use `create(BatchGetUsersRequestSchema)` to create a new message.
  */
 export const BatchGetUsersRequestSchema: GenMessage<BatchGetUsersRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 8);
+  messageDesc(file_floodgate_identity_v1_identity, 12);
 
 /**
  * @generated from message floodgate.identity.v1.BatchGetUsersResponse
@@ -236,7 +336,7 @@ export type BatchGetUsersResponse = Message<"floodgate.identity.v1.BatchGetUsers
  * Use `create(BatchGetUsersResponseSchema)` to create a new message.
  */
 export const BatchGetUsersResponseSchema: GenMessage<BatchGetUsersResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 9);
+  messageDesc(file_floodgate_identity_v1_identity, 13);
 
 /**
  * @generated from message floodgate.identity.v1.SetRolesRequest
@@ -261,6 +361,13 @@ export type SetRolesRequest = Message<"floodgate.identity.v1.SetRolesRequest"> &
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * The account's version as the editor saw it (525 when it has moved on); 0: whatever it is.
+   *
+   * @generated from field: uint64 version = 5;
+   */
+  version: bigint;
 };
 
 /**
@@ -268,7 +375,400 @@ export type SetRolesRequest = Message<"floodgate.identity.v1.SetRolesRequest"> &
  * Use `create(SetRolesRequestSchema)` to create a new message.
  */
 export const SetRolesRequestSchema: GenMessage<SetRolesRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 10);
+  messageDesc(file_floodgate_identity_v1_identity, 14);
+
+/**
+ * @generated from message floodgate.identity.v1.ListUsersRequest
+ */
+export type ListUsersRequest = Message<"floodgate.identity.v1.ListUsersRequest"> & {
+  /**
+   * The start of a name in whatever letter case, or an id; empty: all.
+   *
+   * @generated from field: string q = 1;
+   */
+  q: string;
+
+  /**
+   * Absent: both.
+   *
+   * @generated from field: optional bool banned = 2;
+   */
+  banned?: boolean;
+
+  /**
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+
+  /**
+   * Registered at or after, and before; Unix milliseconds; 0: unbounded.
+   *
+   * @generated from field: int64 from_ms = 5;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: int64 to_ms = 6;
+   */
+  toMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ListUsersRequest.
+ * Use `create(ListUsersRequestSchema)` to create a new message.
+ */
+export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 15);
+
+/**
+ * @generated from message floodgate.identity.v1.ListUsersResponse
+ */
+export type ListUsersResponse = Message<"floodgate.identity.v1.ListUsersResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.identity.v1.User users = 1;
+   */
+  users: User[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ListUsersResponse.
+ * Use `create(ListUsersResponseSchema)` to create a new message.
+ */
+export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 16);
+
+/**
+ * @generated from message floodgate.identity.v1.BanUserRequest
+ */
+export type BanUserRequest = Message<"floodgate.identity.v1.BanUserRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * As in SetRolesRequest.
+   *
+   * @generated from field: uint64 version = 4;
+   */
+  version: bigint;
+
+  /**
+   * Unix milliseconds, in the future; 0: until it is lifted.
+   *
+   * @generated from field: int64 until_ms = 5;
+   */
+  untilMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.BanUserRequest.
+ * Use `create(BanUserRequestSchema)` to create a new message.
+ */
+export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 17);
+
+/**
+ * @generated from message floodgate.identity.v1.UnbanUserRequest
+ */
+export type UnbanUserRequest = Message<"floodgate.identity.v1.UnbanUserRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * As in SetRolesRequest.
+   *
+   * @generated from field: uint64 version = 4;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.UnbanUserRequest.
+ * Use `create(UnbanUserRequestSchema)` to create a new message.
+ */
+export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 18);
+
+/**
+ * @generated from message floodgate.identity.v1.ExportUserRequest
+ */
+export type ExportUserRequest = Message<"floodgate.identity.v1.ExportUserRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ExportUserRequest.
+ * Use `create(ExportUserRequestSchema)` to create a new message.
+ */
+export const ExportUserRequestSchema: GenMessage<ExportUserRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 19);
+
+/**
+ * @generated from message floodgate.identity.v1.ExportUserResponse
+ */
+export type ExportUserResponse = Message<"floodgate.identity.v1.ExportUserResponse"> & {
+  /**
+   * @generated from field: string document_json = 1;
+   */
+  documentJson: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ExportUserResponse.
+ * Use `create(ExportUserResponseSchema)` to create a new message.
+ */
+export const ExportUserResponseSchema: GenMessage<ExportUserResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 20);
+
+/**
+ * @generated from message floodgate.identity.v1.EraseUserRequest
+ */
+export type EraseUserRequest = Message<"floodgate.identity.v1.EraseUserRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string password = 2;
+   */
+  password: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.EraseUserRequest.
+ * Use `create(EraseUserRequestSchema)` to create a new message.
+ */
+export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 21);
+
+/**
+ * @generated from message floodgate.identity.v1.EraseUserResponse
+ */
+export type EraseUserResponse = Message<"floodgate.identity.v1.EraseUserResponse"> & {
+};
+
+/**
+ * Describes the message floodgate.identity.v1.EraseUserResponse.
+ * Use `create(EraseUserResponseSchema)` to create a new message.
+ */
+export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 22);
+
+/**
+ * @generated from message floodgate.identity.v1.RotateKeysRequest
+ */
+export type RotateKeysRequest = Message<"floodgate.identity.v1.RotateKeysRequest"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.RotateKeysRequest.
+ * Use `create(RotateKeysRequestSchema)` to create a new message.
+ */
+export const RotateKeysRequestSchema: GenMessage<RotateKeysRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 23);
+
+/**
+ * @generated from message floodgate.identity.v1.RotateKeysResponse
+ */
+export type RotateKeysResponse = Message<"floodgate.identity.v1.RotateKeysResponse"> & {
+  /**
+   * @generated from field: string kid = 1;
+   */
+  kid: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 2;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * From when on it signs.
+   *
+   * @generated from field: int64 signs_from_ms = 3;
+   */
+  signsFromMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.RotateKeysResponse.
+ * Use `create(RotateKeysResponseSchema)` to create a new message.
+ */
+export const RotateKeysResponseSchema: GenMessage<RotateKeysResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 24);
+
+/**
+ * @generated from message floodgate.identity.v1.ListRevocationsRequest
+ */
+export type ListRevocationsRequest = Message<"floodgate.identity.v1.ListRevocationsRequest"> & {
+  /**
+   * @generated from field: uint64 since_revision = 1;
+   */
+  sinceRevision: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ListRevocationsRequest.
+ * Use `create(ListRevocationsRequestSchema)` to create a new message.
+ */
+export const ListRevocationsRequestSchema: GenMessage<ListRevocationsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 25);
+
+/**
+ * @generated from message floodgate.identity.v1.Revocation
+ */
+export type Revocation = Message<"floodgate.identity.v1.Revocation"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * Access tokens whose iat_ms is smaller are revoked.
+   *
+   * @generated from field: int64 not_before_ms = 2;
+   */
+  notBeforeMs: bigint;
+
+  /**
+   * ban, unban, password, roles, logout_all or erase
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * While this holds, every token of the user is refused, whenever it was issued.
+   *
+   * @generated from field: bool banned = 4;
+   */
+  banned: boolean;
+
+  /**
+   * When the ban ends by itself; absent: when a later entry says so.
+   *
+   * @generated from field: optional int64 ban_until_ms = 5;
+   */
+  banUntilMs?: bigint;
+
+  /**
+   * @generated from field: uint64 revision = 6;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.Revocation.
+ * Use `create(RevocationSchema)` to create a new message.
+ */
+export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 26);
+
+/**
+ * @generated from message floodgate.identity.v1.ListRevocationsResponse
+ */
+export type ListRevocationsResponse = Message<"floodgate.identity.v1.ListRevocationsResponse"> & {
+  /**
+   * To be asked from next.
+   *
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: repeated floodgate.identity.v1.Revocation entries = 2;
+   */
+  entries: Revocation[];
+
+  /**
+   * Whether there are more by now: ask again at once.
+   *
+   * @generated from field: bool more = 3;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.ListRevocationsResponse.
+ * Use `create(ListRevocationsResponseSchema)` to create a new message.
+ */
+export const ListRevocationsResponseSchema: GenMessage<ListRevocationsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 27);
+
+/**
+ * @generated from message floodgate.identity.v1.WatchRevocationsRequest
+ */
+export type WatchRevocationsRequest = Message<"floodgate.identity.v1.WatchRevocationsRequest"> & {
+};
+
+/**
+ * Describes the message floodgate.identity.v1.WatchRevocationsRequest.
+ * Use `create(WatchRevocationsRequestSchema)` to create a new message.
+ */
+export const WatchRevocationsRequestSchema: GenMessage<WatchRevocationsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 28);
+
+/**
+ * @generated from message floodgate.identity.v1.WatchRevocationsResponse
+ */
+export type WatchRevocationsResponse = Message<"floodgate.identity.v1.WatchRevocationsResponse"> & {
+  /**
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.WatchRevocationsResponse.
+ * Use `create(WatchRevocationsResponseSchema)` to create a new message.
+ */
+export const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 29);
 
 /**
  * @generated from message floodgate.identity.v1.GetJwksRequest
@@ -281,7 +781,7 @@ export type GetJwksRequest = Message<"floodgate.identity.v1.GetJwksRequest"> & {
  * Use `create(GetJwksRequestSchema)` to create a new message.
  */
 export const GetJwksRequestSchema: GenMessage<GetJwksRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 11);
+  messageDesc(file_floodgate_identity_v1_identity, 30);
 
 /**
  * @generated from message floodgate.identity.v1.GetJwksResponse
@@ -300,7 +800,7 @@ export type GetJwksResponse = Message<"floodgate.identity.v1.GetJwksResponse"> &
  * Use `create(GetJwksResponseSchema)` to create a new message.
  */
 export const GetJwksResponseSchema: GenMessage<GetJwksResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 12);
+  messageDesc(file_floodgate_identity_v1_identity, 31);
 
 /**
  * @generated from message floodgate.identity.v1.GetWalletRequest
@@ -317,7 +817,7 @@ export type GetWalletRequest = Message<"floodgate.identity.v1.GetWalletRequest">
  * Use `create(GetWalletRequestSchema)` to create a new message.
  */
 export const GetWalletRequestSchema: GenMessage<GetWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 13);
+  messageDesc(file_floodgate_identity_v1_identity, 32);
 
 /**
  * @generated from message floodgate.identity.v1.Wallet
@@ -344,7 +844,7 @@ export type Wallet = Message<"floodgate.identity.v1.Wallet"> & {
  * Use `create(WalletSchema)` to create a new message.
  */
 export const WalletSchema: GenMessage<Wallet> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 14);
+  messageDesc(file_floodgate_identity_v1_identity, 33);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletEntriesRequest
@@ -371,7 +871,7 @@ export type ListWalletEntriesRequest = Message<"floodgate.identity.v1.ListWallet
  * Use `create(ListWalletEntriesRequestSchema)` to create a new message.
  */
 export const ListWalletEntriesRequestSchema: GenMessage<ListWalletEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 15);
+  messageDesc(file_floodgate_identity_v1_identity, 34);
 
 /**
  * @generated from message floodgate.identity.v1.WalletEntry
@@ -417,7 +917,7 @@ export type WalletEntry = Message<"floodgate.identity.v1.WalletEntry"> & {
  * Use `create(WalletEntrySchema)` to create a new message.
  */
 export const WalletEntrySchema: GenMessage<WalletEntry> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 16);
+  messageDesc(file_floodgate_identity_v1_identity, 35);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletEntriesResponse
@@ -439,7 +939,7 @@ export type ListWalletEntriesResponse = Message<"floodgate.identity.v1.ListWalle
  * Use `create(ListWalletEntriesResponseSchema)` to create a new message.
  */
 export const ListWalletEntriesResponseSchema: GenMessage<ListWalletEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 17);
+  messageDesc(file_floodgate_identity_v1_identity, 36);
 
 /**
  * @generated from message floodgate.identity.v1.DebitWalletRequest
@@ -476,7 +976,7 @@ export type DebitWalletRequest = Message<"floodgate.identity.v1.DebitWalletReque
  * Use `create(DebitWalletRequestSchema)` to create a new message.
  */
 export const DebitWalletRequestSchema: GenMessage<DebitWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 18);
+  messageDesc(file_floodgate_identity_v1_identity, 37);
 
 /**
  * @generated from message floodgate.identity.v1.VoidDebitRequest
@@ -498,7 +998,7 @@ export type VoidDebitRequest = Message<"floodgate.identity.v1.VoidDebitRequest">
  * Use `create(VoidDebitRequestSchema)` to create a new message.
  */
 export const VoidDebitRequestSchema: GenMessage<VoidDebitRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 19);
+  messageDesc(file_floodgate_identity_v1_identity, 38);
 
 /**
  * @generated from message floodgate.identity.v1.WalletDecision
@@ -530,7 +1030,7 @@ export type WalletDecision = Message<"floodgate.identity.v1.WalletDecision"> & {
  * Use `create(WalletDecisionSchema)` to create a new message.
  */
 export const WalletDecisionSchema: GenMessage<WalletDecision> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 20);
+  messageDesc(file_floodgate_identity_v1_identity, 39);
 
 /**
  * @generated from message floodgate.identity.v1.CreditWalletRequest
@@ -574,7 +1074,40 @@ export type CreditWalletRequest = Message<"floodgate.identity.v1.CreditWalletReq
  * Use `create(CreditWalletRequestSchema)` to create a new message.
  */
 export const CreditWalletRequestSchema: GenMessage<CreditWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 21);
+  messageDesc(file_floodgate_identity_v1_identity, 40);
+
+/**
+ * @generated from enum floodgate.identity.v1.AccountState
+ */
+export enum AccountState {
+  /**
+   * @generated from enum value: ACCOUNT_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: ACCOUNT_STATE_ACTIVE = 1;
+   */
+  ACTIVE = 1,
+
+  /**
+   * @generated from enum value: ACCOUNT_STATE_BANNED = 2;
+   */
+  BANNED = 2,
+
+  /**
+   * Nothing but the id is left.
+   *
+   * @generated from enum value: ACCOUNT_STATE_ERASED = 3;
+   */
+  ERASED = 3,
+}
+
+/**
+ * Describes the enum floodgate.identity.v1.AccountState.
+ */
+export const AccountStateSchema: GenEnum<AccountState> = /*@__PURE__*/
+  enumDesc(file_floodgate_identity_v1_identity, 0);
 
 /**
  * @generated from enum floodgate.identity.v1.WalletEntryKind
@@ -610,7 +1143,7 @@ export enum WalletEntryKind {
  * Describes the enum floodgate.identity.v1.WalletEntryKind.
  */
 export const WalletEntryKindSchema: GenEnum<WalletEntryKind> = /*@__PURE__*/
-  enumDesc(file_floodgate_identity_v1_identity, 0);
+  enumDesc(file_floodgate_identity_v1_identity, 1);
 
 /**
  * @generated from enum floodgate.identity.v1.WalletOutcome
@@ -643,7 +1176,7 @@ export enum WalletOutcome {
  * Describes the enum floodgate.identity.v1.WalletOutcome.
  */
 export const WalletOutcomeSchema: GenEnum<WalletOutcome> = /*@__PURE__*/
-  enumDesc(file_floodgate_identity_v1_identity, 1);
+  enumDesc(file_floodgate_identity_v1_identity, 2);
 
 /**
  * @generated from service floodgate.identity.v1.IdentityService
@@ -688,6 +1221,26 @@ export const IdentityService: GenService<{
     output: typeof LogoutResponseSchema;
   },
   /**
+   * Ends every session of a user, live access tokens included.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.LogoutAll
+   */
+  logoutAll: {
+    methodKind: "unary";
+    input: typeof LogoutAllRequestSchema;
+    output: typeof LogoutAllResponseSchema;
+  },
+  /**
+   * Asks for the old password (502 where it is wrong), then ends every session, live access tokens included.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.ChangePassword
+   */
+  changePassword: {
+    methodKind: "unary";
+    input: typeof ChangePasswordRequestSchema;
+    output: typeof ChangePasswordResponseSchema;
+  },
+  /**
    * @generated from rpc floodgate.identity.v1.IdentityService.GetUser
    */
   getUser: {
@@ -704,12 +1257,63 @@ export const IdentityService: GenService<{
     output: typeof BatchGetUsersResponseSchema;
   },
   /**
+   * Newest first. Erased accounts are not listed.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.ListUsers
+   */
+  listUsers: {
+    methodKind: "unary";
+    input: typeof ListUsersRequestSchema;
+    output: typeof ListUsersResponseSchema;
+  },
+  /**
+   * Revokes live access tokens, which carry the old roles; sessions go on and get tokens with the new ones.
+   *
    * @generated from rpc floodgate.identity.v1.IdentityService.SetRoles
    */
   setRoles: {
     methodKind: "unary";
     input: typeof SetRolesRequestSchema;
     output: typeof UserSchema;
+  },
+  /**
+   * Ends every session of the account and refuses new ones. A banned account's reason and end can be changed by this.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.BanUser
+   */
+  banUser: {
+    methodKind: "unary";
+    input: typeof BanUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * @generated from rpc floodgate.identity.v1.IdentityService.UnbanUser
+   */
+  unbanUser: {
+    methodKind: "unary";
+    input: typeof UnbanUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * Everything that is kept about a user here, as one JSON document. Orders and payments are other services' to tell.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.ExportUser
+   */
+  exportUser: {
+    methodKind: "unary";
+    input: typeof ExportUserRequestSchema;
+    output: typeof ExportUserResponseSchema;
+  },
+  /**
+   * Removes name, password, sessions and roles. The id stays, with the wallet's ledger and the audit log.
+   * FAILED_PRECONDITION (520) with the state "balance" while the wallet holds money, "banned" while the account is.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.EraseUser
+   */
+  eraseUser: {
+    methodKind: "unary";
+    input: typeof EraseUserRequestSchema;
+    output: typeof EraseUserResponseSchema;
   },
   /**
    * The public signing keys, so that callers verify access tokens themselves.
@@ -720,6 +1324,36 @@ export const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof GetJwksRequestSchema;
     output: typeof GetJwksResponseSchema;
+  },
+  /**
+   * Makes a new signing key: published at once, signing after the overlap. While one waits to sign, answers that one.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.RotateKeys
+   */
+  rotateKeys: {
+    methodKind: "unary";
+    input: typeof RotateKeysRequestSchema;
+    output: typeof RotateKeysResponseSchema;
+  },
+  /**
+   * What has been revoked since a revision, oldest first; 0 asks for all that can still concern a live token.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.ListRevocations
+   */
+  listRevocations: {
+    methodKind: "unary";
+    input: typeof ListRevocationsRequestSchema;
+    output: typeof ListRevocationsResponseSchema;
+  },
+  /**
+   * The newest revision at once, whenever it changes, and as a heartbeat. A hint only: what it says is to be listed.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.WatchRevocations
+   */
+  watchRevocations: {
+    methodKind: "server_streaming";
+    input: typeof WatchRevocationsRequestSchema;
+    output: typeof WatchRevocationsResponseSchema;
   },
   /**
    * @generated from rpc floodgate.identity.v1.IdentityService.GetWallet
@@ -766,6 +1400,16 @@ export const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof CreditWalletRequestSchema;
     output: typeof WalletEntrySchema;
+  },
+  /**
+   * Who changed what, and why. PERMISSION_DENIED (500) for a caller without audit:read.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.ListAudit
+   */
+  listAudit: {
+    methodKind: "unary";
+    input: typeof ListAuditRequestSchema;
+    output: typeof ListAuditResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_floodgate_identity_v1_identity, 0);
