@@ -130,8 +130,9 @@ const isUnreachable = (error: unknown): boolean => {
 }
 
 /**
- * The W3C traceparent of a sampled span. A process that records no spans has some without ids of their own; the trace
- * that it was called in is passed on all the same.
+ * The W3C traceparent of a span. One that isn't sampled is passed on as such: the peer's log and audit trail know the
+ * click all the same. A process that records no spans has some without ids of their own; then the trace that it was
+ * called in counts.
  */
 const traceparentOf = (span: Tracer.AnySpan): string | undefined => {
   let at = span
@@ -139,7 +140,7 @@ const traceparentOf = (span: Tracer.AnySpan): string | undefined => {
     if (at._tag !== "Span" || Option.isNone(at.parent)) return undefined
     at = at.parent.value
   }
-  return at.sampled ? `00-${at.traceId}-${at.spanId}-01` : undefined
+  return `00-${at.traceId}-${at.spanId}-${at.sampled ? "01" : "00"}`
 }
 
 interface Channel {

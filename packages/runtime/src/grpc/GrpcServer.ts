@@ -314,13 +314,12 @@ const unary = <R>(
     if (readOnly && !hasDeadline) {
       answer = Effect.timeoutFail(answer, { duration: defaultDeadlineMs, onTimeout: () => new Busy({}) })
     }
-    // A call without a sampled trace context was found not worth a trace where it began, so it has no spans here.
+    // A call without a sampled trace context was found not worth a trace where it began, so it has no spans here; its
+    // trace id still stands in the log and in the audit trail.
     const traceparent = first(call.metadata, "traceparent")
     const traced = TraceContext.parse(traceparent)?.sampled === true
-    if (traced) {
-      answer = Effect.withSpan(answer, name, { kind: "server", captureStackTrace: false, attributes })
-      answer = TraceContext.withParent(traceparent)(answer)
-    }
+    if (traced) answer = Effect.withSpan(answer, name, { kind: "server", captureStackTrace: false, attributes })
+    answer = TraceContext.withParent(traceparent)(answer)
     if (caller !== undefined) answer = Effect.annotateLogs(answer, "user_id", caller.user_id)
     answer = Effect.provideService(answer, CallDeadline, deadlineMs)
 
