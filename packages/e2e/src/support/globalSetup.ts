@@ -13,8 +13,9 @@ declare module "vitest" {
 
 export default async function setup(project: TestProject) {
   const data = await mkdtemp(join(tmpdir(), "floodgate-e2e-"))
-  // Two edges take two hundreds of ports.
-  const portBase = 20_000 + Math.floor(Math.random() * 100) * 200
+  // Two edges take two hundreds of ports. Below the range from which systems take the ports of outgoing connections:
+  // above it, a port of ours may be one of those at any moment.
+  const portBase = 12_000 + Math.floor(Math.random() * 100) * 200
   const stack = new Stack(data, portBase)
   await stack.up()
   project.provide("stack", { data, portBase })
