@@ -67,6 +67,12 @@ const make = Effect.gen(function* () {
       : undefined
   })
 
+  /** A stored decline is an error each time it is told; everything else is the payment as it is. */
+  const answer = (intent: Intent, replayed: boolean): Effect.Effect<PayAnswer, PaymentDeclined> =>
+    intent.state === "declined"
+      ? Effect.fail(new PaymentDeclined({ payment_id: intent.paymentId }))
+      : Effect.succeed({ intent, replayed })
+
   const pay = Effect.fn("Payments.pay")(function* (request: PayRequest) {
     if (!channels.has(request.channel)) return yield* InvalidInput.at("channel", "unknown payment channel")
     const order = yield* ordering.getOrder({ orderNum: request.orderNum, userId: BigInt(request.userId) })
@@ -79,7 +85,7 @@ const make = Effect.gen(function* () {
       // A key that was answered while the order was unpaid still gets that answer.
       const seen = yield* store.replay(open.key)
       if (seen === undefined) return yield* new WrongState({ state: stateName(order.state) })
-      return { intent: seen, replayed: true } satisfies PayAnswer
+      return yield* answer(seen, true)
     }
     const first = yield* store.open(open)
     // Another channel's intent is closed where it is open; a second look then finds the gate free.
@@ -90,8 +96,7 @@ const make = Effect.gen(function* () {
     if (result._tag === "OtherChannel") return yield* new Busy({ retry_after_ms: 1000 })
     const intent = result._tag === "Opened" ? yield* start(result.intent) : result.intent
     yield* store.answered(open.key)
-    if (intent.state === "declined") return yield* new PaymentDeclined({ payment_id: intent.paymentId })
-    return { intent, replayed: result._tag === "Existing" && result.replayed } satisfies PayAnswer
+    return yield* answer(intent, result._tag === "Existing" && result.replayed)
   })
 
   /** Shuts the order's gate for good, and closes at the channel what is open there. */
