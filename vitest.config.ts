@@ -8,9 +8,7 @@ const shared = {
 }
 
 // Machines are small and noisy: generous in time, strict in results.
-// Logs are printed only where a test fails.
 const limits = {
-  silent: "passed-only" as const,
   testTimeout: 60_000,
   hookTimeout: 180_000,
   teardownTimeout: 60_000,
@@ -19,6 +17,8 @@ const limits = {
 export default defineConfig({
   ...shared,
   test: {
+    // Logs are printed only where a test fails.
+    silent: "passed-only",
     projects: [
       {
         ...shared,

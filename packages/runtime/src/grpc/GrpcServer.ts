@@ -318,7 +318,8 @@ const unary = <R>(
     // trace id still stands in the log and in the audit trail.
     const traceparent = first(call.metadata, "traceparent")
     const traced = TraceContext.parse(traceparent)?.sampled === true
-    if (traced) answer = Effect.withSpan(answer, name, { kind: "server", captureStackTrace: false, attributes })
+    if (traced)
+      answer = Effect.withSpan(answer, name, { kind: "server", captureStackTrace: false, attributes })
     answer = TraceContext.withParent(traceparent)(answer)
     if (caller !== undefined) answer = Effect.annotateLogs(answer, "user_id", caller.user_id)
     answer = Effect.provideService(answer, CallDeadline, deadlineMs)
