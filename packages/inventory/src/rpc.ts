@@ -4,6 +4,7 @@ import { ProductStatus, ReservationState } from "@floodgate/contracts/gen/floodg
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
+import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -59,7 +60,8 @@ const message = ({ product, stock, status }: Shown, replayed = false) => ({
 })
 
 export const rpc = GrpcServer.service(InventoryRpc, {
-  createProduct: Effect.fnUntraced(function* (request) {
+  createProduct: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requirePermission(context, "product:write")
     const { product, replayed } = yield* (yield* Publishing)
       .publish(
         {
@@ -74,7 +76,8 @@ export const rpc = GrpcServer.service(InventoryRpc, {
           image: request.image,
           accessChallenge: request.access?.challenge ?? false,
           accessWaitingRoom: request.access?.waitingRoom ?? false,
-          publisherId: Number(request.publisherId),
+          // Whoever publishes does so in their own name.
+          publisherId: context.caller?.user_id ?? Number(request.publisherId),
         },
         request.idempotencyKey,
         request.bodyHash,
@@ -103,9 +106,10 @@ export const rpc = GrpcServer.service(InventoryRpc, {
     return { products: page.items.map((s) => message(s)), nextPageToken: page.nextPageToken }
   }),
 
-  warmUp: Effect.fnUntraced(function* (request, { caller }) {
+  warmUp: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requirePermission(context, "product:write")
     const product = yield* (yield* Publishing)
-      .warmUp(Number(request.productId), caller?.user_id ?? Audit.SYSTEM)
+      .warmUp(Number(request.productId), context.caller?.user_id ?? Audit.SYSTEM)
       .pipe(orBusy)
     const [shown] = yield* (yield* Catalog).show([product])
     return message(shown!)

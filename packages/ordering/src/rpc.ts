@@ -1,6 +1,6 @@
 /** The gRPC handlers of OrderingService: thin, they check what was asked and turn rows into messages. */
 
-import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import { Busy, Forbidden, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
 import { ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import {
   type CancelReason as CancelReasonNumber,
@@ -14,6 +14,7 @@ import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import { OrderingRpc } from "@floodgate/contracts/rpc/Services"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
+import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { Mysql } from "@floodgate/runtime/mysql/Mysql"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
@@ -230,8 +231,11 @@ const make = Effect.gen(function* () {
     })
 
   return GrpcServer.service(OrderingRpc, {
-    getOrder: (request) =>
-      Effect.flatMap(safe("user_id", request.userId), (userId) => getOrder(request.orderNum, userId)),
+    getOrder: (request, context) =>
+      CallerAccess.requireSelf(context, request.userId, "order:read").pipe(
+        Effect.zipRight(safe("user_id", request.userId)),
+        Effect.flatMap((userId) => getOrder(request.orderNum, userId)),
+      ),
 
     batchGetOutcomes: (request) =>
       Effect.gen(function* () {
@@ -242,8 +246,11 @@ const make = Effect.gen(function* () {
         return { decided: [...(yield* orBusy(orders.decided(request.orderNums)))] }
       }),
 
-    listOrders: (request) =>
+    listOrders: (request, context) =>
       Effect.gen(function* () {
+        yield* CallerAccess.requireSelf(context, request.userId, "order:read").pipe(
+          Effect.mapError(() => new Forbidden({ permission: "order:read" })),
+        )
         const userId = yield* safe("user_id", request.userId)
         if (userId === 0) return yield* InvalidInput.at("user_id", "whose orders")
         const limit = yield* pageSize(request.pageSize, DEFAULT_PAGE, MAX_PAGE)

@@ -4,6 +4,7 @@ import { InvalidInput, NotFound } from "@floodgate/contracts/errors/Errors"
 import { CloseOutcome, PaymentStatus } from "@floodgate/contracts/gen/floodgate/payment/v1/payment_pb"
 import { PaymentRpc } from "@floodgate/contracts/rpc/Services"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
+import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -37,7 +38,8 @@ const message = (intent: Intent, replayed = false) => ({
 })
 
 export const rpc = GrpcServer.service(PaymentRpc, {
-  createIntent: Effect.fnUntraced(function* (request) {
+  createIntent: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requireSelf(context, request.userId)
     if (request.idempotencyKey === "") return yield* InvalidInput.at("idempotency-key", "is required")
     const payments = yield* Payments
     const answer = yield* orBusy(
@@ -55,7 +57,8 @@ export const rpc = GrpcServer.service(PaymentRpc, {
     return message(answer.intent, answer.replayed)
   }),
 
-  getPayment: Effect.fnUntraced(function* (request) {
+  getPayment: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requireSelf(context, request.userId, "payment:read")
     const payments = yield* Payments
     return message(yield* orBusy(payments.get(request.paymentId, Number(request.userId))))
   }),

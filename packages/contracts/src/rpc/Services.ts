@@ -51,11 +51,11 @@ export const IdentityRpc = defineRpc(IdentityService, {
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
-  createProduct: [InvalidInput, InFlight, IdempotencyMismatch, Busy],
+  createProduct: [InvalidInput, InFlight, IdempotencyMismatch, Busy, Forbidden],
   getProduct: [NotFound],
   batchGetProducts: [InvalidInput],
   listProducts: [InvalidInput],
-  warmUp: [NotFound, WrongState, Busy],
+  warmUp: [NotFound, WrongState, Busy, Forbidden],
   reserveBatch: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
   listAudit: [Forbidden, InvalidInput],
@@ -64,7 +64,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
 export const OrderingRpc = defineRpc(OrderingService, {
   getOrder: [NotFound],
   batchGetOutcomes: [InvalidInput],
-  listOrders: [InvalidInput],
+  listOrders: [InvalidInput, Forbidden],
   cancelOrder: [NotFound, WrongState],
   getBarrier: [],
   listReservations: [InvalidInput],
