@@ -19,6 +19,8 @@ export const mayImport = {
   stack: ["contracts", "runtime"],
   e2e: ["client", "contracts", "runtime", "stack"],
   bench: ["client", "contracts", "runtime", "stack"],
+  // Plays the pure cores of the services against each other, so it may see all of them.
+  simulation: ["contracts", "runtime", "inventory", "ordering", "payment"],
 }
 
 const sources = (folder) =>
