@@ -13,6 +13,7 @@ import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminProductHandlers from "./handlers/AdminProductHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
@@ -22,6 +23,8 @@ import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
+import * as SaleHandlers from "./handlers/SaleHandlers.ts"
+import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
@@ -36,8 +39,11 @@ const handlers = Layer.mergeAll(
   PaymentHandlers.layer,
   WalletHandlers.layer,
   AdminUserHandlers.layer,
+  AdminProductHandlers.layer,
+  SaleHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
+  ReconciliationHandlers.layer,
   HealthHandlers.layer,
   DocumentHandlers.layer,
 ).pipe(Layer.provide(Guards.layer))

@@ -4,6 +4,7 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AdminProductApi } from "./AdminProductApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
@@ -14,6 +15,8 @@ import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
+import { SaleApi } from "./SaleApi.ts"
+import { ReconciliationApi } from "./ReconciliationApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
@@ -39,8 +42,11 @@ export const RestApi = HttpApi.make("floodgate")
   .add(PaymentApi)
   .add(WalletApi)
   .add(AdminUserApi)
+  .add(AdminProductApi)
+  .add(SaleApi)
   .add(AuditApi)
   .add(KeyApi)
+  .add(ReconciliationApi)
   .add(HealthApi)
   .add(DocumentApi)
   // What any request can meet, whatever its route.

@@ -91,8 +91,22 @@ const expectations: Record<string, Expectation> = {
   "POST /admin/users/:id/ban": { who: ["risk", "admin"] },
   "POST /admin/users/:id/unban": { who: ["risk", "admin"] },
   "POST /admin/users/:id/roles": { who: ["admin"] },
+  "GET /admin/products": { who: ["operator", "auditor", "admin"] },
+  "GET /admin/products/:id": { who: ["operator", "auditor", "admin"] },
+  "GET /admin/products/:id/readiness": { who: ["operator", "auditor", "admin"] },
+  "PATCH /admin/products/:id": { who: ["operator", "admin"] },
+  "POST /admin/products/:id/warmup": { who: ["operator", "admin"] },
+  "POST /admin/products/:id/withdraw": { who: ["operator", "admin"] },
+  "POST /admin/products/:id/rebuild": { who: ["operator", "admin"] },
+  "POST /admin/products/:id/clone": { who: ["operator", "admin"] },
+  "POST /admin/products/:id/stock": { who: ["operator", "admin"] },
+  "GET /admin/stock-log": { who: ["operator", "auditor", "admin"] },
+  "GET /admin/sale": { who: ["auditor", "admin"] },
+  "POST /admin/sale/pause": { who: ["admin"] },
+  "POST /admin/sale/resume": { who: ["admin"] },
   "GET /admin/audit": { who: ["auditor", "admin"] },
   "POST /admin/keys/rotate": { who: ["admin"] },
+  "GET /admin/reconciliation": { who: ["operator", "risk", "finance", "auditor", "admin"] },
 }
 
 const routeOf = (row: Row): string => `${row.method} ${row.path}`

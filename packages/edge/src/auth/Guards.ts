@@ -38,4 +38,9 @@ export const layer = Layer.mergeAll(
   permissionLayer("user:roles"),
   permissionLayer("audit:read"),
   permissionLayer("key:write"),
+  permissionLayer("sale:write"),
+  permissionLayer("sale:read"),
+  permissionLayer("stock:write"),
+  permissionLayer("stock:read"),
+  permissionLayer("product:read"),
 )

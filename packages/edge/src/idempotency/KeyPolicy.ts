@@ -19,6 +19,8 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /seckill": "service",
   "POST /products": "service",
   "POST /orders/:order_num/pay": "service",
+  "POST /admin/products/:id/stock": "service",
+  "POST /admin/products/:id/clone": "service",
 
   // Cancelling twice cancels once; with the key the second answer is the first one instead of 520.
   "POST /orders/:order_num/cancel": "edge",
@@ -26,6 +28,11 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /admin/users/:id/unban": "edge",
   "POST /admin/users/:id/roles": "edge",
   "POST /admin/keys/rotate": "edge",
+  "POST /admin/products/:id/warmup": "edge",
+  "POST /admin/products/:id/withdraw": "edge",
+  "POST /admin/products/:id/rebuild": "edge",
+  "POST /admin/sale/pause": "edge",
+  "POST /admin/sale/resume": "edge",
 
   // Passwords in the body. A name is registered once; a second change finds the old password gone.
   "POST /register": "none",
