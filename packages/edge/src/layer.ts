@@ -13,10 +13,12 @@ import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminOrderHandlers from "./handlers/AdminOrderHandlers.ts"
 import * as AdminProductHandlers from "./handlers/AdminProductHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
+import * as DeadLetterHandlers from "./handlers/DeadLetterHandlers.ts"
 import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
 import * as KeyHandlers from "./handlers/KeyHandlers.ts"
@@ -41,6 +43,8 @@ const handlers = Layer.mergeAll(
   AdminUserHandlers.layer,
   AdminProductHandlers.layer,
   SaleHandlers.layer,
+  AdminOrderHandlers.layer,
+  DeadLetterHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
   ReconciliationHandlers.layer,

@@ -4,10 +4,12 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AdminOrderApi } from "./AdminOrderApi.ts"
 import { AdminProductApi } from "./AdminProductApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
+import { DeadLetterApi } from "./DeadLetterApi.ts"
 import { DocumentApi } from "./DocumentApi.ts"
 import { Failure } from "./Envelope.ts"
 import { HealthApi } from "./HealthApi.ts"
@@ -44,6 +46,8 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AdminUserApi)
   .add(AdminProductApi)
   .add(SaleApi)
+  .add(AdminOrderApi)
+  .add(DeadLetterApi)
   .add(AuditApi)
   .add(KeyApi)
   .add(ReconciliationApi)

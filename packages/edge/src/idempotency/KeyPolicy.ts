@@ -24,6 +24,9 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
 
   // Cancelling twice cancels once; with the key the second answer is the first one instead of 520.
   "POST /orders/:order_num/cancel": "edge",
+  "POST /admin/orders/:order_num/cancel": "edge",
+  "POST /admin/dead-letters/:id/replay": "edge",
+  "POST /admin/dead-letters/:id/discard": "edge",
   "POST /admin/users/:id/ban": "edge",
   "POST /admin/users/:id/unban": "edge",
   "POST /admin/users/:id/roles": "edge",
