@@ -91,12 +91,14 @@ export const orders = Effect.fn("MoneyLook.orders")(function* (
   return { findings, scopes: [{ kinds: orderKinds, subjects }] } satisfies Look
 })
 
+/** Judges payments; `asked` are those that were asked for by name, whether or not anything is known of them. */
 const debited = (
   intents: ReadonlyMap<string, Money.Intent>,
   decisions: ReadonlyMap<string, Money.Decision>,
   graceMs: number,
+  asked: ReadonlyArray<string> = [],
 ): Look => {
-  const ids = new Set([...intents.keys(), ...decisions.keys()])
+  const ids = new Set([...intents.keys(), ...decisions.keys(), ...asked])
   return {
     findings: [...ids].flatMap((id) => Money.ofDebit(decisions.get(id), intents.get(id), graceMs)),
     scopes: [{ kinds: debitKinds, subjects: new Set([...ids].map((id) => `payment:${id}`)) }],
@@ -133,7 +135,7 @@ export const debits = Effect.fn("MoneyLook.debits")(function* (
   const payment = yield* PaymentClient
   const { decisions } = yield* decisionsOf({ paymentIds: [...paymentIds] })
   const ledger = yield* payment.getLedger({ paymentIds: [...paymentIds] })
-  return debited(keyed(ledger.intents.map(toIntent)), keyed(decisions), settings.graceMs)
+  return debited(keyed(ledger.intents.map(toIntent)), keyed(decisions), settings.graceMs, paymentIds)
 })
 
 /** A page of what the wallets decided, beside payment. Answers the token of the next page, empty after the last. */

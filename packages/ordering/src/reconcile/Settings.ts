@@ -5,6 +5,8 @@ import * as Layer from "effect/Layer"
 export interface Values {
   /** Between two rounds. */
   readonly everyMs: number
+  /** After a look through a product, so many times its length pass before the next: large ones are looked at less often. */
+  readonly share: number
   /** How long a product of which nothing moved isn't looked through again. */
   readonly unmovedMs: number
   /** How long what one service told another may be under way: an event, a release, a stock change. */
@@ -17,6 +19,7 @@ export interface Values {
 
 export const defaults: Values = {
   everyMs: 5_000,
+  share: 20,
   unmovedMs: 30_000,
   graceMs: 60_000,
   answerMs: 600_000,

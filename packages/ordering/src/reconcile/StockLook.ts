@@ -18,9 +18,6 @@ export interface Pace {
   readonly unmovedUntilMs: number
 }
 
-/** A product is looked through for at most this part of the time. */
-const SHARE = 20
-
 /** More buyers than this are compared by the numbers only. */
 const MAX_BUYERS = 500_000
 
@@ -256,7 +253,7 @@ export const look = Effect.fn("StockLook.look")(function* (
   const endedAtMs = yield* Clock.currentTimeMillis
   const next: Pace = {
     versions,
-    notBeforeMs: endedAtMs + SHARE * (endedAtMs - startedAtMs),
+    notBeforeMs: endedAtMs + settings.share * (endedAtMs - startedAtMs),
     // What was found is looked at again with the next round, and so is what couldn't be read through.
     unmovedUntilMs: findings.length === 0 && records !== undefined ? endedAtMs + settings.unmovedMs : 0,
   }
