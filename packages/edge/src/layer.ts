@@ -14,6 +14,7 @@ import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
 import * as AdminOrderHandlers from "./handlers/AdminOrderHandlers.ts"
+import * as AdminPaymentHandlers from "./handlers/AdminPaymentHandlers.ts"
 import * as AdminProductHandlers from "./handlers/AdminProductHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
@@ -25,9 +26,10 @@ import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
-import * as SaleHandlers from "./handlers/SaleHandlers.ts"
 import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
+import * as SaleHandlers from "./handlers/SaleHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
+import * as WebhookHandlers from "./handlers/WebhookHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
 import * as ProductCache from "./products/ProductCache.ts"
@@ -45,6 +47,8 @@ const handlers = Layer.mergeAll(
   SaleHandlers.layer,
   AdminOrderHandlers.layer,
   DeadLetterHandlers.layer,
+  AdminPaymentHandlers.layer,
+  WebhookHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
   ReconciliationHandlers.layer,

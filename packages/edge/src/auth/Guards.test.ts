@@ -111,6 +111,17 @@ const expectations: Record<string, Expectation> = {
   "GET /admin/dead-letters/:id": { who: ["operator", "auditor", "admin"] },
   "POST /admin/dead-letters/:id/replay": { who: ["admin"] },
   "POST /admin/dead-letters/:id/discard": { who: ["admin"] },
+  "POST /wallet/topups": { who: accounts, whose: "self" },
+  "GET /admin/payments": { who: ["finance", "auditor", "admin"] },
+  "GET /admin/payments/:payment_id": { who: ["finance", "auditor", "admin"] },
+  "GET /admin/refunds": { who: ["finance", "auditor", "admin"] },
+  "POST /admin/orders/:order_num/refund": { who: ["finance", "admin"] },
+  "GET /admin/webhooks": { who: ["auditor", "admin"] },
+  "POST /admin/webhooks": { who: ["admin"] },
+  "GET /admin/webhooks/:id": { who: ["auditor", "admin"] },
+  "DELETE /admin/webhooks/:id": { who: ["admin"] },
+  "GET /admin/webhooks/:id/deliveries": { who: ["auditor", "admin"] },
+  "POST /admin/webhooks/:id/redeliver": { who: ["admin"] },
   "GET /admin/audit": { who: ["auditor", "admin"] },
   "POST /admin/keys/rotate": { who: ["admin"] },
   "GET /admin/reconciliation": { who: ["operator", "risk", "finance", "auditor", "admin"] },
@@ -210,11 +221,16 @@ const peers: FakePeers.Peers = {
     getOrder: owned(Messages.order()),
     cancelOrder: owned(Messages.order()),
   },
-  payment: { createIntent: owned(Messages.payment()), getPayment: owned(Messages.payment()) },
+  payment: {
+    createIntent: owned(Messages.payment()),
+    getPayment: owned(Messages.payment()),
+    createTopUp: selfOf(Messages.payment()),
+  },
 }
 
 const bodies: Record<string, object> = {
   "POST /orders/:order_num/pay": { channel: "balance" },
+  "POST /wallet/topups": { amount: 100, channel: "sandbox" },
   "POST /password": { old_password: "correct horse", new_password: "battery staple" },
   "DELETE /profile": { password: "correct horse" },
 }
@@ -226,7 +242,7 @@ layer(TestEdge.layer(peers), live)("the edge's guards", (it) => {
         method: row.method,
         headers: {
           ...(authorization === undefined ? undefined : { authorization }),
-          ...(row.path.endsWith("/pay") ? { "idempotency-key": "k" } : undefined),
+          ...(/\/(pay|topups|refund)$/.test(row.path) ? { "idempotency-key": "k" } : undefined),
         },
         body: row.method === "GET" ? undefined : body,
       }),

@@ -40,6 +40,10 @@ export const layer = Layer.mergeAll(
   permissionLayer("order:write"),
   permissionLayer("queue:read"),
   permissionLayer("queue:write"),
+  permissionLayer("payment:read"),
+  permissionLayer("payment:write"),
+  permissionLayer("webhook:read"),
+  permissionLayer("webhook:write"),
   permissionLayer("audit:read"),
   permissionLayer("key:write"),
   permissionLayer("sale:write"),
@@ -47,4 +51,5 @@ export const layer = Layer.mergeAll(
   permissionLayer("stock:write"),
   permissionLayer("stock:read"),
   permissionLayer("product:read"),
+  permissionLayer("report:read"),
 )

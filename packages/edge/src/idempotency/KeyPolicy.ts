@@ -19,6 +19,10 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /seckill": "service",
   "POST /products": "service",
   "POST /orders/:order_num/pay": "service",
+  "POST /wallet/topups": "service",
+  "POST /admin/orders/:order_num/refund": "service",
+  // Its answer holds a secret, which the edge must not store.
+  "POST /admin/webhooks": "service",
   "POST /admin/products/:id/stock": "service",
   "POST /admin/products/:id/clone": "service",
 
@@ -30,6 +34,8 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /admin/users/:id/ban": "edge",
   "POST /admin/users/:id/unban": "edge",
   "POST /admin/users/:id/roles": "edge",
+  // A message sent twice is known by its event_id.
+  "POST /admin/webhooks/:id/redeliver": "edge",
   "POST /admin/keys/rotate": "edge",
   "POST /admin/products/:id/warmup": "edge",
   "POST /admin/products/:id/withdraw": "edge",
