@@ -2,12 +2,14 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { RestApi } from "@floodgate/contracts/http/Api"
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Mysql from "@floodgate/runtime/mysql/Mysql"
 import * as Layer from "effect/Layer"
+import * as AuditTrail from "./audit/AuditTrail.ts"
 import * as Guards from "./auth/Guards.ts"
 import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
@@ -28,6 +30,7 @@ import * as KeyStore from "./idempotency/KeyStore.ts"
 import * as ProductCache from "./products/ProductCache.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
+import * as Tickets from "./ticket/Tickets.ts"
 
 const handlers = Layer.mergeAll(
   AuthHandlers.layer,
@@ -58,11 +61,17 @@ const peers = Layer.mergeAll(Peers.identity, Peers.inventory, Peers.ordering, Pe
 
 export const mysqlUrl = AppConfig.redactedUrl("MYSQL_URL_EDGE")
 
-// Few routes use it, and the sale isn't among them: without this database the edge is as ready as with it.
-const keys = KeyStore.layer.pipe(
-  Layer.provide(Mysql.layer({ url: mysqlUrl, maxConnections: 4 })),
+// The sale isn't among what uses it: without this database the edge is as ready as with it.
+const database = Mysql.layer({ url: mysqlUrl, maxConnections: 8 }).pipe(
   Layer.provide(Layer.fresh(Readiness.layer)),
 )
 
+/** What the edge keeps itself: answers to idempotency keys, and who changed its settings. */
+const stores = Layer.mergeAll(KeyStore.layer, AuditTrail.layer, Sealer.layer({ service: "edge" }))
+
+const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores).pipe(
+  Layer.provide(database),
+)
+
 /** The edge as a process: configuration, credential, its database, and the four services by gRPC. */
-export const layer = server.pipe(Layer.provide([EdgeConfig.layer, peers, keys]))
+export const layer = server.pipe(Layer.provide(infrastructure))

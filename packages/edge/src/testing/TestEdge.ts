@@ -2,6 +2,7 @@
 import * as Http from "node:http"
 import * as Net from "node:net"
 import { create } from "@bufbuild/protobuf"
+import { ListAuditResponseSchema } from "@floodgate/contracts/gen/floodgate/audit/v1/audit_pb"
 import {
   GetJwksResponseSchema,
   ListRevocationsResponseSchema,
@@ -12,11 +13,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import { AuditTrail } from "../audit/AuditTrail.ts"
 import { EdgeConfig, type Settings } from "../EdgeConfig.ts"
 import { EdgeServer } from "../EdgeServer.ts"
 import { trust } from "../http/ClientAddress.ts"
 import { KeyStore } from "../idempotency/KeyStore.ts"
 import { server } from "../layer.ts"
+import * as Ticket from "../ticket/Ticket.ts"
+import { Tickets } from "../ticket/Tickets.ts"
 import * as FakePeers from "./FakePeers.ts"
 import * as Tokens from "./Tokens.ts"
 
@@ -136,6 +140,14 @@ const newKeys: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
   release: () => Effect.void,
 })
 
+/** The edge's own trail, empty. */
+const emptyTrail = Layer.succeed(AuditTrail, {
+  listAudit: () => Effect.succeed(create(ListAuditResponseSchema, {})),
+})
+
+/** The signer of the tickets that the edge of a test takes. */
+export const tickets = Ticket.make(["dev-only-ticket-key-of-the-tests"])
+
 /** The edge over these services, which is ready: it knows the signing key of {@link bearer}. */
 export const layer = <R = never>(
   peers: FakePeers.Peers,
@@ -159,7 +171,13 @@ export const layer = <R = never>(
     })),
   ).pipe(
     Layer.provideMerge(server),
-    Layer.provide([settings(overrides), FakePeers.layer(known), keys]),
+    Layer.provide([
+      settings(overrides),
+      FakePeers.layer(known),
+      keys,
+      emptyTrail,
+      Layer.succeed(Tickets, tickets),
+    ]),
     Layer.provideMerge(Readiness.layer),
     // What tests provoke fills no screens.
     Layer.provide(Logger.minimumLogLevel(LogLevel.None)),
