@@ -13,6 +13,7 @@ import * as AuditTrail from "./audit/AuditTrail.ts"
 import * as Guards from "./auth/Guards.ts"
 import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
+import * as Bulkheads from "./degrade/Bulkheads.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
@@ -50,7 +51,7 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
-  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer]),
+  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer]),
   Layer.provide(Revocations.layer),
   Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
 )
