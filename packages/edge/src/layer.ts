@@ -16,6 +16,7 @@ import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import * as Bulkheads from "./degrade/Bulkheads.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminLimitHandlers from "./handlers/AdminLimitHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
@@ -28,6 +29,11 @@ import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
+import * as BucketStore from "./limits/BucketStore.ts"
+import * as Limiter from "./limits/Limiter.ts"
+import * as LimitSettings from "./limits/LimitSettings.ts"
+import * as LimitStore from "./limits/LimitStore.ts"
+import * as LimitsRedis from "./limits/LimitsRedis.ts"
 import * as ProductCache from "./products/ProductCache.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
@@ -40,6 +46,7 @@ const handlers = Layer.mergeAll(
   PaymentHandlers.layer,
   WalletHandlers.layer,
   AdminUserHandlers.layer,
+  AdminLimitHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
   HealthHandlers.layer,
@@ -51,7 +58,8 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
-  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer]),
+  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
+  Layer.provide(LimitSettings.layer),
   Layer.provide(Revocations.layer),
   Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
 )
@@ -68,9 +76,17 @@ const database = Mysql.layer({ url: mysqlUrl, maxConnections: 8 }).pipe(
 )
 
 /** What the edge keeps itself: answers to idempotency keys, and who changed its settings. */
-const stores = Layer.mergeAll(KeyStore.layer, AuditTrail.layer, Sealer.layer({ service: "edge" }))
+const stores = Layer.mergeAll(
+  KeyStore.layer,
+  AuditTrail.layer,
+  LimitStore.layer,
+  Sealer.layer({ service: "edge" }),
+)
 
-const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores).pipe(
+/** What all edges share for the length of a sale. */
+const shared = BucketStore.layer.pipe(Layer.provide(LimitsRedis.layer))
+
+const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
   Layer.provide(database),
 )
 
