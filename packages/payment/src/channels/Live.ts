@@ -29,10 +29,12 @@ export const layer = Layer.effect(
     const channels = new Map<string, Channel>()
     for (const name of names) {
       if (name === Balance.NAME) channels.set(name, yield* Balance.make)
-      else if (name === Sandbox.NAME) {
-        channels.set(name, guarded(yield* Sandbox.make, yield* Breakers.gate("channel", name)))
-      } else
+      else if (name === Sandbox.NAME) channels.set(name, yield* Sandbox.make)
+      else
         return yield* new AppConfig.ConfigInvalid({ issues: [`PAYMENT_CHANNELS: unknown channel "${name}"`] })
+    }
+    for (const [name, channel] of channels) {
+      if (name !== Balance.NAME) channels.set(name, guarded(channel, yield* Breakers.gate("channel", name)))
     }
     return channels
   }),

@@ -34,7 +34,7 @@ const peer = <Self>(
         retry: (method) =>
           method === "reserveBatch"
             ? undefined
-            : (self, isRetryable) => retries.apply("grpc.unary", isRetryable)(self),
+            : (self, isRetryable) => retries.apply("grpc.unary", name, isRetryable)(self),
       })
     }),
   )

@@ -24,7 +24,7 @@ import * as TestMysql from "../testing/TestMysql.ts"
 import * as TestRedis from "../testing/TestRedis.ts"
 import { Breakers, defaults } from "./Breakers.ts"
 import { Deadlines } from "./Deadlines.ts"
-import { Retries } from "./Retries.ts"
+import { Retries, type RetryName } from "./Retries.ts"
 
 const timed = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
@@ -58,8 +58,54 @@ const crowd = <A, E, R>(call: Effect.Effect<A, E, R>) =>
 
 const stateOf = (name: string) => Effect.map(Breakers, (breakers) => breakers.states()[name]?.state)
 
+const credential = ServiceCredential.layer({
+  service: "edge",
+  keys: [Redacted.make("a-service-key-that-only-tests-know")],
+})
+
+type InventoryHandlers = GrpcServer.Handlers<typeof InventoryRpc, never>
+
+/** An inventory of a few methods; gives its port. */
+const inventoryServer = (handlers: Partial<InventoryHandlers>) =>
+  Effect.gen(function* () {
+    const unused = () => Effect.dieMessage("not a method of this test")
+    const { port } = yield* GrpcServer.make({
+      port: Config.succeed(0),
+      services: [
+        GrpcServer.service(InventoryRpc, {
+          createProduct: unused,
+          getProduct: unused,
+          batchGetProducts: unused,
+          listProducts: unused,
+          warmUp: unused,
+          reserveBatch: unused,
+          getReservation: unused,
+          listAudit: unused,
+          ...handlers,
+        }),
+      ],
+    })
+    return port
+  }).pipe(Effect.provide(credential))
+
+/** A client of it, as a process of ours has one. */
+const inventoryAt = (
+  address: string,
+  retries: Layer.Layer<Retries>,
+  deadlines: Parameters<typeof Deadlines.layerOf>[0] = {},
+) =>
+  Effect.map(
+    Layer.build(
+      Peers.inventory.pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["INVENTORY_URL", address]])))),
+        Layer.provide(Layer.mergeAll(credential, retries, Deadlines.layerOf(deadlines))),
+      ),
+    ),
+    Context.get(InventoryClient),
+  )
+
 /** Many refusals take as good as no time, where one call to the frozen engine would take its whole deadline. */
-const AT_ONCE_MS = 100
+const AT_ONCE_MS = 300
 /** What a recovery may cost: the longest pause, and what a busy machine adds. */
 const RECOVERED_MS = 2_500
 
@@ -124,7 +170,7 @@ describe("BreakerWiring", () => {
         target.port = String(proxy.port)
         const { run, sql, transaction } = yield* Mysql.make({
           url: Config.succeed(Redacted.make(target.href)),
-          deadlineMs: 1_000,
+          deadlineMs: 2_000,
         })
         const read = run("read", sql`SELECT 1`)
         // A key that stands already, and a conflict, are answers.
@@ -135,7 +181,7 @@ describe("BreakerWiring", () => {
 
         yield* proxy.freeze
         const { tookMs } = yield* timed(crowd(read))
-        assert.isBelow(tookMs, 2_500)
+        assert.isBelow(tookMs, 4_000)
         assert.strictEqual(yield* stateOf("mysql"), "open")
         const refused = yield* timed(crowd(transaction("write", sql`INSERT INTO taken (id) VALUES (2)`)))
         assert.isBelow(refused.tookMs, AT_ONCE_MS)
@@ -157,62 +203,35 @@ describe("BreakerWiring", () => {
           maxConnections: 4,
           maxWaiting: 20,
         })
-        const drip = run("drip", sql`SELECT SLEEP(0.5)`)
+        const drip = run("drip", sql`SELECT SLEEP(1)`)
         const results = yield* Effect.all(
           Array.from({ length: 200 }, () => timed(Effect.either(drip))),
           { concurrency: "unbounded" },
         )
         // Four at work and twenty in line; all others were told at once.
-        const waited = results.filter(({ tookMs }) => tookMs > 400)
+        const waited = results.filter(({ tookMs }) => tookMs > 800)
         assert.isAtMost(waited.length, 24)
+        assert.isBelow(Math.max(...results.map(({ tookMs }) => tookMs)), 4_000)
         assert.strictEqual(yield* stateOf("mysql"), "open")
         // Of the next crowd a few find out that nothing is better; all others are told at once.
         const next = yield* Effect.all(
           Array.from({ length: 20 }, () => timed(Effect.either(drip))),
           { concurrency: "unbounded" },
         )
-        assert.isAtMost(next.filter(({ tookMs }) => tookMs > 400).length, defaults.mysql.probes)
+        assert.isAtMost(next.filter(({ tookMs }) => tookMs > 800).length, defaults.mysql.probes)
       }).pipe(Effect.provide(Breakers.layer)),
     )
 
     it.scoped("a peer in a black hole: answers within the deadline, then at once, and found again", () =>
       Effect.gen(function* () {
-        const credential = ServiceCredential.layer({
-          service: "edge",
-          keys: [Redacted.make("a-service-key-that-only-tests-know")],
+        const port = yield* inventoryServer({
+          getProduct: () => Effect.succeed({}),
+          listProducts: () => new Busy({ retry_after_ms: 50 }),
         })
-        const unused = () => Effect.dieMessage("not a method of this test")
-        const { port } = yield* GrpcServer.make({
-          port: Config.succeed(0),
-          services: [
-            GrpcServer.service(InventoryRpc, {
-              createProduct: unused,
-              getProduct: () => Effect.succeed({}),
-              batchGetProducts: unused,
-              listProducts: () => new Busy({ retry_after_ms: 50 }),
-              warmUp: unused,
-              reserveBatch: unused,
-              getReservation: unused,
-              listAudit: unused,
-            }),
-          ],
-        }).pipe(Effect.provide(credential))
         const proxy = yield* FreezableProxy.make({ host: "127.0.0.1", port })
-        const inventory = Context.get(
-          yield* Layer.build(
-            Peers.inventory.pipe(
-              Layer.provide(
-                Layer.setConfigProvider(
-                  ConfigProvider.fromMap(new Map([["INVENTORY_URL", `127.0.0.1:${proxy.port}`]])),
-                ),
-              ),
-              Layer.provide(
-                Layer.mergeAll(credential, Retries.layer, Deadlines.layerOf({ "grpc.unary": 600 })),
-              ),
-            ),
-          ),
-          InventoryClient,
-        )
+        const inventory = yield* inventoryAt(`127.0.0.1:${proxy.port}`, Retries.layer, {
+          "grpc.unary": 1_500,
+        })
         const get = inventory.getProduct({ productId: 1n })
         yield* eventually(succeeds(get))
         // A peer that says it is busy has answered.
@@ -221,7 +240,7 @@ describe("BreakerWiring", () => {
 
         yield* proxy.freeze
         const { tookMs } = yield* timed(crowd(get))
-        assert.isBelow(tookMs, 2_000)
+        assert.isBelow(tookMs, 3_000)
         assert.strictEqual(yield* stateOf("grpc:inventory"), "open")
         const refused = yield* timed(crowd(get))
         assert.isBelow(refused.tookMs, AT_ONCE_MS)
@@ -233,6 +252,43 @@ describe("BreakerWiring", () => {
         yield* proxy.thaw
         assert.isBelow(yield* eventually(succeeds(get)), RECOVERED_MS + 1_000)
       }).pipe(Effect.provide(Layer.mergeAll(Breakers.layer, Readiness.layer))),
+    )
+
+    it.scoped("one layer repeats: what a service asked in vain four times, its caller asks once", () =>
+      Effect.gen(function* () {
+        const real = Context.get(yield* Layer.build(Retries.layerTest), Retries)
+        let attempts = 0
+        const counting = Layer.succeed(Retries, {
+          tokens: real.tokens,
+          apply:
+            <E>(name: RetryName, target: string, isRetryable: (error: E) => boolean) =>
+            <A, R>(self: Effect.Effect<A, E, R>) =>
+              real.apply(
+                name,
+                target,
+                isRetryable,
+              )(
+                Effect.suspend(() => {
+                  attempts++
+                  return self
+                }),
+              ),
+        })
+        // Port 1 of the loopback has no listener.
+        const beyond = yield* inventoryAt("127.0.0.1:1", counting)
+        let handled = 0
+        const port = yield* inventoryServer({
+          getProduct: () =>
+            Effect.suspend(() => {
+              handled++
+              return Effect.catchTag(beyond.getProduct({ productId: 1n }), "Unauthenticated", Effect.die)
+            }),
+        })
+        const service = yield* inventoryAt(`127.0.0.1:${port}`, counting)
+        assert.strictEqual((yield* Effect.flip(service.getProduct({ productId: 1n })))._tag, "Busy")
+        assert.strictEqual(handled, 1)
+        assert.strictEqual(attempts, 1 + 4)
+      }).pipe(Effect.provide(Readiness.layer)),
     )
 
     it.scoped("publishers are turned away while the bus takes nothing, and go on when it does", () =>

@@ -31,8 +31,8 @@ export const defaults = {
     window_ms: 10_000,
     minimum: 10,
     failure_ratio: 0.5,
-    // 0.4 s of a read's 2 s, 1 s of a transaction's 5: a healthy engine's worst batch stays below, a dripping network not.
-    slow_share: 0.2,
+    // 0.8 s of a read's 2 s, 2 s of a transaction's 5: above what an overloaded machine shows, below a network that drips.
+    slow_share: 0.4,
     slow_ratio: 0.8,
     open_ms: 500,
     open_cap_ms: 1_500,
@@ -44,7 +44,7 @@ export const defaults = {
     window_ms: 10_000,
     minimum: 10,
     failure_ratio: 0.5,
-    slow_share: 0.6,
+    slow_share: 0.8,
     slow_ratio: 0.8,
     open_ms: 250,
     open_cap_ms: 1_000,
