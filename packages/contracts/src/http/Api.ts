@@ -7,6 +7,7 @@ import * as OpenApi from "@effect/platform/OpenApi"
 import { AdminOrderApi } from "./AdminOrderApi.ts"
 import { AdminPaymentApi } from "./AdminPaymentApi.ts"
 import { AdminProductApi } from "./AdminProductApi.ts"
+import { AdminLimitApi } from "./AdminLimitApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
@@ -52,6 +53,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(DeadLetterApi)
   .add(AdminPaymentApi)
   .add(WebhookApi)
+  .add(AdminLimitApi)
   .add(AuditApi)
   .add(KeyApi)
   .add(ReconciliationApi)

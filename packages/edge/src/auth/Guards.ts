@@ -45,6 +45,8 @@ export const layer = Layer.mergeAll(
   permissionLayer("webhook:read"),
   permissionLayer("webhook:write"),
   permissionLayer("audit:read"),
+  permissionLayer("risk:read"),
+  permissionLayer("risk:write"),
   permissionLayer("key:write"),
   permissionLayer("sale:write"),
   permissionLayer("sale:read"),

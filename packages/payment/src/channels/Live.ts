@@ -3,11 +3,13 @@
  * key is set. The sandbox is never on by default outside dev.
  */
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Breakers from "@floodgate/runtime/resilience/Breakers"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Balance from "./Balance.ts"
 import { type Channel, Channels } from "./Channel.ts"
+import { guarded } from "./Guarded.ts"
 import * as Sandbox from "./Sandbox.ts"
 
 const STRIPE = "stripe"
@@ -41,6 +43,9 @@ export const layer = Layer.effect(
       else if (name === STRIPE) channels.set(name, yield* stripe)
       else
         return yield* new AppConfig.ConfigInvalid({ issues: [`PAYMENT_CHANNELS: unknown channel "${name}"`] })
+    }
+    for (const [name, channel] of channels) {
+      if (name !== Balance.NAME) channels.set(name, guarded(channel, yield* Breakers.gate("channel", name)))
     }
     return channels
   }),

@@ -68,11 +68,11 @@ describe("Peers", () => {
     Effect.gen(function* () {
       const inventory = yield* InventoryClient
       const retries = yield* Retries
-      const full = retries.tokens("grpc.unary")
+      const full = retries.tokens("grpc.unary", "inventory")
       assert.instanceOf(yield* Effect.flip(inventory.reserveBatch({ productId: 1n })), Errors.Busy)
-      assert.strictEqual(retries.tokens("grpc.unary"), full)
+      assert.strictEqual(retries.tokens("grpc.unary", "inventory"), full)
       assert.instanceOf(yield* Effect.flip(inventory.getProduct({ productId: 1n })), Errors.Busy)
-      assert.isBelow(retries.tokens("grpc.unary"), full)
+      assert.isBelow(retries.tokens("grpc.unary", "inventory"), full)
       // Port 1 of the loopback has no listener.
     }).pipe(Effect.provide(peer({ INVENTORY_URL: "127.0.0.1:1" }))),
   )

@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-import { defaults, Retries, type RetryName } from "./Retries.ts"
+import { defaults, Retries } from "./Retries.ts"
 
 const always = () => true
 
@@ -13,7 +13,7 @@ describe("Retries", () => {
       const { apply } = yield* Retries
       let attempts = 0
       const failing = Effect.suspend(() => Effect.fail(++attempts))
-      assert.strictEqual(yield* Effect.flip(apply("grpc.unary", always)(failing)), 4)
+      assert.strictEqual(yield* Effect.flip(apply("grpc.unary", "identity", always)(failing)), 4)
       for (const policy of Object.values(defaults)) assert.isAtMost(policy.attempts, 4)
     }).pipe(Effect.provide(Retries.layerTest)),
   )
@@ -23,7 +23,7 @@ describe("Retries", () => {
       const { apply } = yield* Retries
       let attempts = 0
       const second = Effect.suspend(() => (++attempts < 2 ? Effect.fail("busy") : Effect.succeed(attempts)))
-      assert.strictEqual(yield* apply("bus.publish", always)(second), 2)
+      assert.strictEqual(yield* apply("grpc.unary", "identity", always)(second), 2)
     }).pipe(Effect.provide(Retries.layerTest)),
   )
 
@@ -32,15 +32,15 @@ describe("Retries", () => {
       const { apply, tokens } = yield* Retries
       let attempts = 0
       const failing = Effect.suspend(() => Effect.fail(`no ${++attempts}`))
-      assert.strictEqual(yield* Effect.flip(apply("grpc.unary", () => false)(failing)), "no 1")
-      assert.strictEqual(tokens("grpc.unary"), 100)
+      assert.strictEqual(yield* Effect.flip(apply("grpc.unary", "identity", () => false)(failing)), "no 1")
+      assert.strictEqual(tokens("grpc.unary", "identity"), 100)
     }).pipe(Effect.provide(Retries.layerTest)),
   )
 
   it.effect("pauses at random, never longer than the doubling bound", () =>
     Effect.gen(function* () {
       const { apply } = yield* Retries
-      const { base_ms, cap_ms } = defaults["provider.call"]
+      const { base_ms, cap_ms } = defaults["grpc.unary"]
       const first: Array<number> = []
       // Few enough that the budget isn't what stops them.
       for (let run = 0; run < 12; run++) {
@@ -49,7 +49,7 @@ describe("Retries", () => {
           at.push(now)
           return Effect.fail("busy")
         })
-        const fiber = yield* Effect.fork(Effect.exit(apply("provider.call", always)(failing)))
+        const fiber = yield* Effect.fork(Effect.exit(apply("grpc.unary", "identity", always)(failing)))
         for (let pause = 1; pause < 4; pause++) {
           yield* TestClock.adjust("0 millis")
           yield* TestClock.setTime(Math.max(...(yield* TestClock.sleeps())))
@@ -71,7 +71,8 @@ describe("Retries", () => {
       let attempts = 0
       let down = true
       const call = apply(
-        "grpc.unary" satisfies RetryName,
+        "grpc.unary",
+        "identity",
         always,
       )(
         Effect.suspend(() => {
@@ -83,7 +84,7 @@ describe("Retries", () => {
       for (let n = 0; n < 100; n++) yield* Effect.exit(call)
       // 12 calls in full (48 tokens), one cut short; then one attempt a call.
       assert.isAtMost(attempts, 100 + 3 * 13)
-      assert.isAtMost(tokens("grpc.unary"), 50)
+      assert.isAtMost(tokens("grpc.unary", "identity"), 50)
 
       attempts = 0
       yield* Effect.exit(call)
@@ -95,7 +96,7 @@ describe("Retries", () => {
       attempts = 0
       yield* Effect.exit(call)
       assert.strictEqual(attempts, 4)
-      assert.strictEqual(tokens("bus.publish"), 100, "each policy has a budget of its own")
+      assert.strictEqual(tokens("grpc.unary", "payment"), 100, "each peer has a budget of its own")
     }).pipe(Effect.provide(Retries.layerTest)),
   )
 })

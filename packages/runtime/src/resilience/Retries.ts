@@ -1,6 +1,20 @@
 /**
  * Every retry policy by name, in one table: how often, how long between, and when to stop retrying altogether because
  * the other side is down rather than unlucky.
+ *
+ * Who repeats what. One layer of a call repeats it, never two, so that attempts add up and don't multiply:
+ *
+ * - a call to a peer that couldn't be reached: its client, by "grpc.unary", where the method's idempotency level allows.
+ *   What the peer answered is never asked again, so a service's own repeats are hidden behind one answer; and a call that
+ *   the breaker turned away isn't repeated.
+ * - a batch of reservations: the edge's coalescer alone, under the same request ids, while an item has time left.
+ * - a conflict in MySQL (deadlock, lock wait): `Mysql.retryConflicts` around the transaction that was rolled back. MySQL
+ *   being away isn't one and isn't repeated there. Identity's wallet asks once more after a duplicate key: the decision
+ *   that stood against it is there by then.
+ * - a command to Redis: nobody. It may have been executed.
+ * - a publish: the Kafka adapter, three times within its one deadline (a new leader, a closed connection).
+ * - work without a caller who waits (outbox, relays, consumers, recovery, the sweeps, payments under way): its own loop,
+ *   for ever, with a pause that grows to a bound. A breaker that is open only makes its attempts cheap.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -22,10 +36,6 @@ export interface RetryPolicy {
 /** The policies. None has more than four attempts. */
 export const defaults = {
   "grpc.unary": { attempts: 4, base_ms: 50, cap_ms: 1_000 },
-  "mysql.connect": { attempts: 4, base_ms: 100, cap_ms: 1_000 },
-  "redis.command": { attempts: 3, base_ms: 20, cap_ms: 200 },
-  "bus.publish": { attempts: 4, base_ms: 100, cap_ms: 2_000 },
-  "provider.call": { attempts: 4, base_ms: 200, cap_ms: 2_000 },
 } as const satisfies Record<string, RetryPolicy>
 
 /** The names of the policies. */
@@ -35,7 +45,7 @@ export type RetryName = keyof typeof defaults
 export type RetryTable = Readonly<Record<RetryName, RetryPolicy>>
 
 /**
- * The token bucket of one policy (the throttling of gRPC proposal A6): a failure that could be retried takes a token, a
+ * The token bucket of one policy and target (the throttling of gRPC proposal A6): a failure that could be retried takes a token, a
  * success gives a tenth back, and nothing is retried while half or less are left. Retries then add at most a tenth to
  * the load of a dependency that fails steadily.
  */
@@ -48,14 +58,16 @@ export class Retries extends Context.Tag("@floodgate/runtime/resilience/Retries"
   {
     /**
      * Runs an effect again by the policy of `name` while its error is retryable and the budget lasts; the error of the
-     * last attempt is the outcome. For effects that are safe to repeat only.
+     * last attempt is the outcome. For effects that are safe to repeat only. Each `target` has a budget of its own: one
+     * peer that is down takes no repeats from the others.
      */
     readonly apply: <E>(
       name: RetryName,
+      target: string,
       isRetryable: (error: E) => boolean,
     ) => <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** The tokens left of `name`'s budget, 0 to 100. Nothing is retried at 50 or less. */
-    readonly tokens: (name: RetryName) => number
+    /** The tokens left of a budget, 0 to 100. Nothing is retried at 50 or less. */
+    readonly tokens: (name: RetryName, target: string) => number
   }
 >() {
   /** The policies of `defaults`. */
@@ -82,17 +94,19 @@ const schedule = (policy: RetryPolicy) =>
     Schedule.intersect(Schedule.recurs(policy.attempts - 1)),
   )
 
-/** The service over a table of policies, each with a full budget. */
+/** The service over a table of policies, each with a full budget for every target. */
 export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
-  const budgets = new Map<RetryName, { tokens: number }>()
-  const budgetOf = (name: RetryName): { tokens: number } => {
-    const budget = budgets.get(name) ?? { tokens: MAX_TOKENS }
-    budgets.set(name, budget)
+  // Targets are the few peers that a process is configured with.
+  const budgets = new Map<string, { tokens: number }>()
+  const budgetOf = (name: RetryName, target: string): { tokens: number } => {
+    const key = `${name}:${target}`
+    const budget = budgets.get(key) ?? { tokens: MAX_TOKENS }
+    budgets.set(key, budget)
     return budget
   }
   return {
-    apply: (name, isRetryable) => {
-      const budget = budgetOf(name)
+    apply: (name, target, isRetryable) => {
+      const budget = budgetOf(name, target)
       const policy = schedule(table[name])
       return (self) =>
         self.pipe(
@@ -112,7 +126,7 @@ export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
           ),
         )
     },
-    tokens: (name) => budgetOf(name).tokens,
+    tokens: (name, target) => budgetOf(name, target).tokens,
   }
 }
 
