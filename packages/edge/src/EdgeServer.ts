@@ -28,6 +28,8 @@ import * as Reply from "./http/Reply.ts"
 import * as RouteTable from "./http/RouteTable.ts"
 import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
+import * as Limiter from "./limits/Limiter.ts"
+import * as RouteLimits from "./limits/RouteLimits.ts"
 import * as HotSeckill from "./seckill/HotSeckill.ts"
 import { ServerClock } from "./seckill/ServerClock.ts"
 
@@ -79,10 +81,11 @@ const originForm = (url: string): string => {
 type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 
 const makeListener = Effect.gen(function* () {
-  const { corsOrigins, hsts, sampleShare } = yield* EdgeConfig
+  const { corsOrigins, hsts, sampleShare, trustedProxies } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const hot = yield* HotSeckill.make
+  const limits = yield* RouteLimits.make
   // Spans are the boundary's to make: the platform's would be one for every request.
   const rest: Handler = yield* HttpMiddleware.withTracerDisabledWhenEffect(
     Effect.flatMap(HttpApiBuilder.httpApp, (app) => NodeHttpServer.makeHandler(app)),
@@ -93,7 +96,7 @@ const makeListener = Effect.gen(function* () {
   const table = RouteTable.make()
 
   return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
-    const exchange = Exchange.begin(request, sampleShare)
+    const exchange = Exchange.begin(request, sampleShare, trustedProxies)
     const base: BaseHeaders = {
       "x-trace-id": exchange.traceId,
       ...security,
@@ -101,15 +104,14 @@ const makeListener = Effect.gen(function* () {
       // So that clients with open connections find another edge.
       ...(readiness.isDraining() ? { connection: "close" } : undefined),
     }
-    const refuse = (error: FloodgateError): void =>
-      send(request, response, base, serverClock.nowMs(), Reply.failure(error, exchange.language))
+    const answer = (reply: Reply.Reply): void => send(request, response, base, serverClock.nowMs(), reply)
+    const refuse = (error: FloodgateError): void => answer(Reply.failure(error, exchange.language))
 
     const url = originForm(request.url ?? "/")
     const query = url.indexOf("?")
     const path = query < 0 ? url : url.slice(0, query)
 
     const toRest = (route: RouteTable.Route): void => {
-      exchange.route = route.path
       request.url = url
       for (const name in base) response.setHeader(name, base[name]!)
       if (!HAS_BODY.has(route.method)) rest(request, response)
@@ -131,8 +133,14 @@ const makeListener = Effect.gen(function* () {
       response.end()
     } else {
       const match = table.match(request.method ?? "GET", path)
-      if (match._tag === "Found") toRest(match.route)
-      else if (match._tag === "WrongMethod") refuse(new MethodNotAllowed({ allow: match.allow }))
+      if (match._tag === "Found") {
+        const { route } = match
+        exchange.route = route.path
+        limits(route, path, request, exchange, (name, waitMs) => {
+          if (waitMs === 0) toRest(route)
+          else answer(Limiter.reply(name, waitMs, exchange.language))
+        })
+      } else if (match._tag === "WrongMethod") refuse(new MethodNotAllowed({ allow: match.allow }))
       else refuse(match._tag === "Malformed" ? malformedPath : notFound)
     }
   }

@@ -2,17 +2,21 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { RestApi } from "@floodgate/contracts/http/Api"
+import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Mysql from "@floodgate/runtime/mysql/Mysql"
 import * as Layer from "effect/Layer"
+import * as AuditTrail from "./audit/AuditTrail.ts"
 import * as Guards from "./auth/Guards.ts"
 import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
+import * as Bulkheads from "./degrade/Bulkheads.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminLimitHandlers from "./handlers/AdminLimitHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
@@ -25,9 +29,15 @@ import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
+import * as BucketStore from "./limits/BucketStore.ts"
+import * as Limiter from "./limits/Limiter.ts"
+import * as LimitSettings from "./limits/LimitSettings.ts"
+import * as LimitStore from "./limits/LimitStore.ts"
+import * as LimitsRedis from "./limits/LimitsRedis.ts"
 import * as ProductCache from "./products/ProductCache.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
+import * as Tickets from "./ticket/Tickets.ts"
 
 const handlers = Layer.mergeAll(
   AuthHandlers.layer,
@@ -36,6 +46,7 @@ const handlers = Layer.mergeAll(
   PaymentHandlers.layer,
   WalletHandlers.layer,
   AdminUserHandlers.layer,
+  AdminLimitHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
   HealthHandlers.layer,
@@ -47,7 +58,8 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
-  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer]),
+  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
+  Layer.provide(LimitSettings.layer),
   Layer.provide(Revocations.layer),
   Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
 )
@@ -58,11 +70,25 @@ const peers = Layer.mergeAll(Peers.identity, Peers.inventory, Peers.ordering, Pe
 
 export const mysqlUrl = AppConfig.redactedUrl("MYSQL_URL_EDGE")
 
-// Few routes use it, and the sale isn't among them: without this database the edge is as ready as with it.
-const keys = KeyStore.layer.pipe(
-  Layer.provide(Mysql.layer({ url: mysqlUrl, maxConnections: 4 })),
+// The sale isn't among what uses it: without this database the edge is as ready as with it.
+const database = Mysql.layer({ url: mysqlUrl, maxConnections: 8 }).pipe(
   Layer.provide(Layer.fresh(Readiness.layer)),
 )
 
+/** What the edge keeps itself: answers to idempotency keys, and who changed its settings. */
+const stores = Layer.mergeAll(
+  KeyStore.layer,
+  AuditTrail.layer,
+  LimitStore.layer,
+  Sealer.layer({ service: "edge" }),
+)
+
+/** What all edges share for the length of a sale. */
+const shared = BucketStore.layer.pipe(Layer.provide(LimitsRedis.layer))
+
+const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
+  Layer.provide(database),
+)
+
 /** The edge as a process: configuration, credential, its database, and the four services by gRPC. */
-export const layer = server.pipe(Layer.provide([EdgeConfig.layer, peers, keys]))
+export const layer = server.pipe(Layer.provide(infrastructure))

@@ -40,7 +40,7 @@ const make = Effect.gen(function* () {
       .pipe(
         Effect.catchTags({
           ShardFenced: () => new Busy({ retry_after_ms: 1000 }),
-          RedisUnavailable: () => new Busy({ retry_after_ms: 1000 }),
+          RedisUnavailable: ({ retryAfterMs }) => new Busy({ retry_after_ms: retryAfterMs ?? 1000 }),
           RedisOutcomeUnknown: () => new Busy({ retry_after_ms: 1000 }),
           RedisScriptFailed: (error) => Effect.die(error),
         }),

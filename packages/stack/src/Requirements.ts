@@ -14,7 +14,7 @@ import { facts, type Service } from "./Services.ts"
 import { StackError } from "./StackError.ts"
 
 /** Those that keep an audit trail. */
-const audited: ReadonlyArray<Service> = ["identity", "inventory", "ordering", "payment"]
+const audited: ReadonlyArray<Service> = ["edge", "identity", "inventory", "ordering", "payment"]
 
 const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unknown>> => {
   const keys: Array<Config.Config<unknown>> = [
@@ -32,6 +32,7 @@ const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unk
     )
   }
   if (audited.some((service) => chosen.has(service))) keys.push(AuditConfig.config)
+  if (chosen.has("edge")) keys.push(AppConfig.secretList("TICKET_KEYS"))
   if (chosen.has("payment")) keys.push(Config.nonEmptyString("PUBLIC_URL"))
   for (const service of chosen) {
     const { database } = facts[service]

@@ -15,6 +15,7 @@ export interface Secrets {
   readonly REFRESH_TOKEN_KEY: string
   readonly AUDIT_KEY: string
   readonly KEY_ENCRYPTION_KEY: string
+  readonly TICKET_KEYS: string
   readonly PAYMENT_CALLBACK_SECRETS_SANDBOX: string
   readonly JWT_KEYS_FILE: string
   readonly SERVICE_CREDENTIAL_FILE: string
@@ -78,10 +79,12 @@ export const load = (dataDir: string): Secrets => {
   const keyEncryption = keep(path.join(folder, "key-encryption-key.json"), () => ({
     KEY_ENCRYPTION_KEY: devOnly(),
   }))
+  const tickets = keep(path.join(folder, "ticket-keys.json"), () => ({ TICKET_KEYS: devOnly() }))
   return {
     ...strings,
     ...audit,
     ...keyEncryption,
+    ...tickets,
     JWT_KEYS_FILE: jwtFile,
     SERVICE_CREDENTIAL_FILE: credentialFile,
   }

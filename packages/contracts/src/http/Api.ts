@@ -4,6 +4,7 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AdminLimitApi } from "./AdminLimitApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
@@ -39,6 +40,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(PaymentApi)
   .add(WalletApi)
   .add(AdminUserApi)
+  .add(AdminLimitApi)
   .add(AuditApi)
   .add(KeyApi)
   .add(HealthApi)

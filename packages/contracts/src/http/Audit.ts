@@ -6,7 +6,7 @@ import { Timestamp } from "./Instant.ts"
 import { Id, PathId } from "./PathId.ts"
 import { strict } from "./Payload.ts"
 
-export const auditServices = ["identity", "inventory", "ordering", "payment"] as const
+export const auditServices = ["identity", "inventory", "ordering", "payment", "edge"] as const
 export type AuditService = (typeof auditServices)[number]
 
 /**

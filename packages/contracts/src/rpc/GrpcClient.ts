@@ -35,7 +35,7 @@ export const defaultDeadlineMs = 5_000
 
 /**
  * What every call may fail with, declared or not: Busy (the peer can't be reached, was too slow, or gave up: of a write
- * the outcome is then unknown), Unauthenticated (our credential was refused), InvalidInput, Internal.
+ * the outcome is then unknown, unless {@link wasNotSent}), Unauthenticated (our credential was refused), InvalidInput, Internal.
  */
 export type TransportError = Busy | Internal | Unauthenticated | InvalidInput
 
@@ -46,6 +46,11 @@ export interface CallOptions {
   readonly caller?: Caller
   /** `false`: no span and no trace context, for a path that can't afford them. */
   readonly span?: boolean
+  /**
+   * Neither asks the breaker nor tells it anything: for a gentle poll that must not be turned away with the crowd (who
+   * is banned, which keys sign).
+   */
+  readonly bypassBreaker?: boolean
 }
 
 export interface StreamOptions {
@@ -88,6 +93,24 @@ export type RetryHook = <A, E, R>(
   isRetryable: (error: E) => boolean,
 ) => Effect.Effect<A, E, R>
 
+/**
+ * A circuit breaker, asked before every attempt. `enter` answers a ticket above zero, which goes to `leave` exactly once
+ * with what became of the attempt, how long it took and how long it might have taken (ms); zero or less is a refusal,
+ * whose absolute value is how long (ms) it pays to wait.
+ */
+export interface CallGate {
+  readonly enter: () => number
+  readonly leave: (
+    ticket: number,
+    verdict: "answered" | "failed" | "ignored",
+    tookMs: number,
+    limitMs: number,
+  ) => void
+}
+
+/** Calls of one client under way at once, where it doesn't say. */
+export const defaultMaxInFlight = 1_024
+
 export interface ClientOptions {
   /** `host:port` of the peer. */
   readonly url: string
@@ -96,6 +119,10 @@ export interface ClientOptions {
   readonly deadlineMs?: (method: string) => number
   /** How a method's calls are repeated, where they may be. Without it, or without an answer, they aren't. */
   readonly retry?: (method: string) => RetryHook | undefined
+  /** The peer's breaker. An attempt that it turns away fails at once with Busy, and isn't repeated. Streams pass it by. */
+  readonly gate?: CallGate
+  /** Attempts under way at once, streams apart; one more fails at once with Busy. Default 1,024. */
+  readonly maxInFlight?: number
 }
 
 const channelOptions: ChannelOptions = {
@@ -123,7 +150,49 @@ const sameBuffer = (buffer: Buffer): Buffer => buffer
 
 const common = new Set(["Busy", "Internal", "Unauthenticated", "InvalidInput"])
 
+/** An attempt that never left: the breaker is open, or too many are under way. */
+class NotSent {
+  readonly busy: Busy
+  constructor(retryAfterMs: number) {
+    this.busy = new Busy({ retry_after_ms: Math.max(1, Math.ceil(retryAfterMs)) })
+    unsent.add(this.busy)
+  }
+}
+
+const unsent = new WeakSet<object>()
+
+/** Whether a call's Busy was made here, without anything having been sent: the call certainly had no effect. */
+export const wasNotSent = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && unsent.has(error)
+
+/** What a caller waits (ms) when too many calls are under way. */
+const crowdedRetryMs = 500
+
+/** A time-out that comes later than this (ms) was this process standing still. */
+const stallMs = 250
+/** An attempt that was given less than this (ms) can time out for its caller's sake. */
+const patienceMs = 200
+
+/** What a failed attempt says of the peer: every answer it gave is one, be it an error. */
+const verdictOn = (
+  error: ServiceError,
+  tookMs: number,
+  limitMs: number,
+): "answered" | "failed" | "ignored" => {
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return GrpcStatus.toError(error.metadata) === undefined ? "failed" : "answered"
+    case status.DEADLINE_EXCEEDED:
+      return limitMs < patienceMs || tookMs > limitMs + stallMs ? "ignored" : "failed"
+    case status.CANCELLED:
+      return "ignored"
+    default:
+      return "answered"
+  }
+}
+
 const isUnreachable = (error: unknown): boolean => {
+  if (error instanceof NotSent) return false
   const { code, metadata } = error as ServiceError
   // UNAVAILABLE with a typed error is the peer's own answer (it is busy), not the lack of one.
   return code === status.UNAVAILABLE && GrpcStatus.toError(metadata) === undefined
@@ -146,6 +215,9 @@ const traceparentOf = (span: Tracer.AnySpan): string | undefined => {
 interface Channel {
   readonly grpc: GrpcChannel
   readonly options: ClientOptions
+  readonly maxInFlight: number
+  /** Unary attempts under way. */
+  inFlight: number
   /** Metadata with our credential only: shared by calls (grpc-js clones it) for as long as the token lasts. */
   readonly metadata: () => Metadata
 }
@@ -153,7 +225,8 @@ interface Channel {
 /** What a call's failure is to its caller. */
 const failWith =
   (name: string, declared: ReadonlySet<string>) =>
-  (error: ServiceError): Effect.Effect<never, unknown> => {
+  (error: ServiceError | NotSent): Effect.Effect<never, unknown> => {
+    if (error instanceof NotSent) return Effect.fail(error.busy)
     const typed = GrpcStatus.toError(error.metadata)
     if (typed !== undefined && (common.has(typed._tag) || declared.has(typed._tag))) return Effect.fail(typed)
     const failure = Effect.fail(GrpcStatus.fromTransport(error.code))
@@ -256,8 +329,21 @@ const method = (
     bytes: Buffer,
     metadata: Metadata,
     deadline: number,
-  ): Effect.Effect<Buffer, ServiceError> =>
+    gate: CallGate | undefined,
+  ): Effect.Effect<Buffer, ServiceError | NotSent> =>
     Effect.async((resume) => {
+      if (channel.inFlight >= channel.maxInFlight) {
+        resume(Effect.fail(new NotSent(crowdedRetryMs)))
+        return
+      }
+      const ticket = gate === undefined ? 0 : gate.enter()
+      if (gate !== undefined && ticket <= 0) {
+        resume(Effect.fail(new NotSent(-ticket)))
+        return
+      }
+      const startedAt = Date.now()
+      channel.inFlight++
+      // grpc-js calls back exactly once, for a cancelled call too.
       const call = channel.grpc.makeUnaryRequest(
         path,
         sameBuffer,
@@ -265,7 +351,20 @@ const method = (
         bytes,
         metadata,
         { deadline },
-        (error, answer) => resume(error === null ? Effect.succeed(answer!) : Effect.fail(error)),
+        (error, answer) => {
+          channel.inFlight--
+          if (gate !== undefined) {
+            const tookMs = Date.now() - startedAt
+            const limitMs = deadline - startedAt
+            gate.leave(
+              ticket,
+              error === null ? "answered" : verdictOn(error, tookMs, limitMs),
+              tookMs,
+              limitMs,
+            )
+          }
+          resume(error === null ? Effect.succeed(answer!) : Effect.fail(error))
+        },
       )
       return Effect.sync(() => call.cancel())
     })
@@ -278,6 +377,7 @@ const method = (
     deadline: number,
     caller: Caller | undefined,
     traceparent: string | undefined,
+    gate: CallGate | undefined,
   ): Effect.Effect<unknown, unknown> => {
     let metadata = channel.metadata()
     if (caller !== undefined || traceparent !== undefined) {
@@ -285,7 +385,7 @@ const method = (
       if (caller !== undefined) metadata.set(callerKey, channel.options.credential.callerToken(caller))
       if (traceparent !== undefined) metadata.set("traceparent", traceparent)
     }
-    const once = attempt(bytes, metadata, deadline)
+    const once = attempt(bytes, metadata, deadline, gate)
     return Effect.matchEffect(retry === undefined ? once : retry(once, isUnreachable), {
       onFailure: fail,
       onSuccess: decode,
@@ -308,15 +408,17 @@ const method = (
         options?.span !== false &&
         fiber.getFiberRef(FiberRef.currentTracerEnabled) &&
         (Option.isNone(parent) || parent.value.sampled)
+      const gate = options?.bypassBreaker === true ? undefined : channel.options.gate
       return traced
         ? Effect.useSpan(spanName, { kind: "client", captureStackTrace: false, attributes }, (span) =>
-            exchange(bytes, deadline, options?.caller, traceparentOf(span)),
+            exchange(bytes, deadline, options?.caller, traceparentOf(span), gate),
           )
         : exchange(
             bytes,
             deadline,
             options?.caller,
             Option.isNone(parent) ? undefined : traceparentOf(parent.value),
+            gate,
           )
     })
 }
@@ -340,6 +442,8 @@ export const make = <D extends AnyRpcDefinition>(
       const channel: Channel = {
         grpc,
         options,
+        maxInFlight: options.maxInFlight ?? defaultMaxInFlight,
+        inFlight: 0,
         metadata: () => {
           const current = options.credential.authorization()
           if (current !== authorization) {

@@ -91,6 +91,9 @@ const expectations: Record<string, Expectation> = {
   "POST /admin/users/:id/ban": { who: ["risk", "admin"] },
   "POST /admin/users/:id/unban": { who: ["risk", "admin"] },
   "POST /admin/users/:id/roles": { who: ["admin"] },
+  "GET /admin/limits": { who: ["risk", "auditor", "admin"] },
+  "GET /admin/limits/:name": { who: ["risk", "auditor", "admin"] },
+  "PUT /admin/limits/:name": { who: ["risk", "admin"] },
   "GET /admin/audit": { who: ["auditor", "admin"] },
   "POST /admin/keys/rotate": { who: ["admin"] },
 }

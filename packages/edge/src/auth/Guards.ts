@@ -37,5 +37,7 @@ export const layer = Layer.mergeAll(
   permissionLayer("user:ban"),
   permissionLayer("user:roles"),
   permissionLayer("audit:read"),
+  permissionLayer("risk:read"),
+  permissionLayer("risk:write"),
   permissionLayer("key:write"),
 )

@@ -59,7 +59,7 @@ export const make = Effect.gen(function* () {
   let fetchedMs = Number.NEGATIVE_INFINITY
 
   const fetch = Effect.gen(function* () {
-    const { jwksJson } = yield* identity.getJwks({})
+    const { jwksJson } = yield* identity.getJwks({}, { bypassBreaker: true })
     const found = keysOf(jwksJson)
     if (found === undefined || found.size === 0) {
       return yield* Effect.logError("identity published no usable key set")

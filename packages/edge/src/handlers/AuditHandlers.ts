@@ -11,6 +11,7 @@ import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
 import { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
 import * as Effect from "effect/Effect"
+import { AuditTrail } from "../audit/AuditTrail.ts"
 import * as AdminLists from "./AdminLists.ts"
 import * as AuditMerge from "./AuditMerge.ts"
 import { withQueryNames } from "./Lists.ts"
@@ -72,6 +73,7 @@ export const layer = HttpApiBuilder.group(RestApi, "audit", (handlers) =>
       inventory: yield* InventoryClient,
       ordering: yield* OrderingClient,
       payment: yield* PaymentClient,
+      edge: yield* AuditTrail,
     } satisfies Record<AuditService, unknown>
 
     return handlers.handle(

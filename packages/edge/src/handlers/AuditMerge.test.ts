@@ -57,6 +57,7 @@ describe("AuditMerge", () => {
         inventory: trailArbitrary,
         ordering: trailArbitrary,
         payment: trailArbitrary,
+        edge: trailArbitrary,
       }),
       FastCheck.integer({ min: 1, max: 12 }),
     ],
@@ -81,6 +82,7 @@ describe("AuditMerge", () => {
         inventory: entries(3),
         ordering: [],
         payment: entries(1),
+        edge: entries(2),
       }
       const before = auditServices.flatMap((service) =>
         trails[service].map((entry) => name([service, entry])),
@@ -111,16 +113,17 @@ describe("AuditMerge", () => {
       "x",
       encode({}),
       encode([]),
-      encode([1, 2, 3, 4]),
-      encode([["", "x"], null, null, null]),
+      encode([1, 2, 3, 4, 5]),
+      encode([["", "x"], null, null, null, null]),
     ]) {
       assert.isUndefined(AuditMerge.parseCursor(text), text)
     }
-    assert.deepStrictEqual(AuditMerge.parseCursor(encode([["t", "9"], null, null, null])), {
+    assert.deepStrictEqual(AuditMerge.parseCursor(encode([["t", "9"], null, null, null, null])), {
       identity: { token: "t", after: 9n },
       inventory: null,
       ordering: null,
       payment: null,
+      edge: null,
     })
   })
 })

@@ -32,6 +32,7 @@ export const beginning: Positions = {
   inventory: { token: "", after: 0n },
   ordering: { token: "", after: 0n },
   payment: { token: "", after: 0n },
+  edge: { token: "", after: 0n },
 }
 
 /** Entries that came since the cursor was made push the known one this many pages on at most. */

@@ -1,5 +1,6 @@
 /** Accounts and sessions: identity decides, the edge translates. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import { WrongCredentials } from "@floodgate/contracts/errors/Errors"
 import type {
   Session as SessionMessage,
   User as UserMessage,
@@ -11,8 +12,14 @@ import type { Order } from "@floodgate/contracts/http/Order"
 import type { Profile, Session } from "@floodgate/contracts/http/Session"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as ClientAddress from "../http/ClientAddress.ts"
+import * as Exchange from "../http/Exchange.ts"
+import { Limiter } from "../limits/Limiter.ts"
 import { nextCursor } from "./Lists.ts"
 import * as OrderView from "./OrderView.ts"
 import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
@@ -20,6 +27,8 @@ import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
 /** An export holds as many of the newest orders; it says where the rest begins. */
 const EXPORT_PAGE_SIZE = 100
 const EXPORT_PAGES = 10
+
+const isWrongCredentials = (error: unknown): boolean => error instanceof WrongCredentials
 
 const sessionOf = (message: SessionMessage): Session => ({
   access_token: message.accessToken,
@@ -46,6 +55,7 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
   Effect.gen(function* () {
     const identity = yield* IdentityClient
     const ordering = yield* OrderingClient
+    const limiter = yield* Limiter
     return handlers
       .handle(
         "register",
@@ -57,8 +67,20 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
       )
       .handle(
         "login",
-        Effect.fn("AuthHandlers.login")(function* ({ payload }) {
-          return sessionOf(yield* fromPeer(identity.login(payload)))
+        Effect.fn("AuthHandlers.login")(function* ({ payload, request }) {
+          // Paid in advance, so that a hundred guesses at once aren't free, and given back where it was no guess. By
+          // account and address: whoever guesses somebody's password elsewhere can't lock them out here.
+          const address = ClientAddress.limitKey(Exchange.of(request).address)
+          const key = `${payload.username.toLowerCase()}|${address}`
+          yield* limiter.check("login-failures", key)
+          return yield* fromPeer(identity.login(payload)).pipe(
+            Effect.onExit((exit) =>
+              Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), isWrongCredentials)
+                ? Effect.void
+                : Effect.sync(() => limiter.giveBack("login-failures", key)),
+            ),
+            Effect.map(sessionOf),
+          )
         }),
         { uninterruptible: true },
       )

@@ -3,12 +3,16 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { InvalidInput } from "@floodgate/contracts/errors/Errors"
-import { ProductStatus } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
+import {
+  type ListProductsResponse,
+  ProductStatus,
+} from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { RestApi } from "@floodgate/contracts/http/Api"
 import { CurrentUser } from "@floodgate/contracts/http/Auth"
 import { HEADER } from "@floodgate/contracts/http/IdempotencyKey"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import * as Effect from "effect/Effect"
+import * as Stale from "../degrade/Stale.ts"
 import * as Exchange from "../http/Exchange.ts"
 import { JSON_TYPE } from "../http/Reply.ts"
 import { ProductCache } from "../products/ProductCache.ts"
@@ -30,6 +34,7 @@ export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
     const inventory = yield* InventoryClient
     const cache = yield* ProductCache
     const serverClock = yield* ServerClock
+    const firstPages = yield* Stale.makeFirstPages<ListProductsResponse>()
 
     const get = Effect.fn("ProductHandlers.get")(function* ({
       path,
@@ -38,8 +43,12 @@ export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
       readonly path: { readonly id: number }
       readonly request: HttpServerRequest.HttpServerRequest
     }) {
-      const { body, etag } = yield* cache.get(path.id)
-      const headers = { etag, "cache-control": "no-cache" }
+      const { body, etag, staleS } = yield* cache.get(path.id)
+      const headers = {
+        etag,
+        "cache-control": "no-cache",
+        ...(staleS === undefined ? {} : Stale.headers(staleS)),
+      }
       return isCurrent(request.headers["if-none-match"], etag)
         ? HttpServerResponse.empty({ status: 304, headers })
         : HttpServerResponse.uint8Array(body, { headers, contentType: JSON_TYPE })
@@ -48,16 +57,20 @@ export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
     return handlers
       .handle(
         "list",
-        Effect.fn("ProductHandlers.list")(function* ({ urlParams }) {
+        Effect.fn("ProductHandlers.list")(function* ({ request, urlParams }) {
           const { status } = urlParams
-          const page = yield* withQueryNames(
-            fromPeer(
-              inventory.listProducts({
-                status: status === undefined ? ProductStatus.UNSPECIFIED : ProductView.wireStatusOf[status],
-                ...pageOf(urlParams),
-              }),
+          const { page, staleS } = yield* firstPages.read(
+            urlParams.cursor === undefined ? `${status ?? ""} ${urlParams.limit}` : undefined,
+            withQueryNames(
+              fromPeer(
+                inventory.listProducts({
+                  status: status === undefined ? ProductStatus.UNSPECIFIED : ProductView.wireStatusOf[status],
+                  ...pageOf(urlParams),
+                }),
+              ),
             ),
           )
+          if (staleS !== undefined) Object.assign(Exchange.of(request).answerHeaders, Stale.headers(staleS))
           const nowMs = serverClock.nowMs()
           return {
             items: page.products.map((product) => ProductView.of(product, nowMs)),

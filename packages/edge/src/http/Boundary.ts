@@ -22,6 +22,9 @@ import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Bulkheads } from "../degrade/Bulkheads.ts"
+import * as Degradation from "../degrade/Degradation.ts"
+import * as Degrade from "../degrade/Degrade.ts"
 import * as Idempotency from "../idempotency/Idempotency.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import * as Compression from "./Compression.ts"
@@ -87,6 +90,8 @@ export const layer = HttpApiBuilder.middleware(
     const spans = yield* RequestSpan.make
     const serverClock = yield* ServerClock
     const idempotency = yield* Idempotency.make
+    const bulkheads = yield* Bulkheads
+    const refusedMs = yield* Degrade.make
 
     const finish = (exchange: Exchange.Exchange, response: HttpServerResponse.HttpServerResponse) =>
       HttpServerResponse.setHeaders(response, {
@@ -103,7 +108,13 @@ export const layer = HttpApiBuilder.middleware(
           Effect.provideService(HttpServerRequest.HttpServerRequest, withBody(request, exchange.body)),
           Effect.catchAllCause(recover(exchange)),
         )
-        const handled = idempotency(request, exchange, answered).pipe(
+        const row = Degradation.of(request.method, exchange.route)
+        const waitMs = refusedMs(row)
+        const admitted =
+          waitMs > 0
+            ? Effect.fail(Degrade.busyFor(waitMs))
+            : bulkheads.within(row.class)(idempotency(request, exchange, answered))
+        const handled = admitted.pipe(
           CallDeadline.within(HANDLER_MS),
           // The client's leaving ends what may be ended; the deadline holds for what may not.
           Effect.disconnect,

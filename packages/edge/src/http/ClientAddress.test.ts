@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { LOOPBACK, resolve, trust } from "./ClientAddress.ts"
+import { LOOPBACK, limitKey, resolve, trust } from "./ClientAddress.ts"
 
 const nobody = trust([])!
 const proxies = trust(["10.0.0.0/8", "2001:db8::/32", "203.0.113.7"])!
@@ -44,5 +44,16 @@ describe("ClientAddress", () => {
     ]) {
       assert.isUndefined(trust([entry]), entry)
     }
+  })
+
+  it("is limited as one IPv4 address, or as one IPv6 /64", () => {
+    assert.strictEqual(limitKey("198.51.100.1"), "198.51.100.1")
+    for (const same of ["2001:db8:0:7::1", "2001:0DB8::7:0:0:0:2", "2001:db8:0:7:1:2:3:4"]) {
+      assert.strictEqual(limitKey(same.toLowerCase()), "2001:db8:0:7::/64", same)
+    }
+    assert.strictEqual(limitKey("2001:db8::1"), "2001:db8:0:0::/64")
+    assert.strictEqual(limitKey("::1"), "0:0:0:0::/64")
+    assert.strictEqual(limitKey("1::"), "1:0:0:0::/64")
+    assert.strictEqual(limitKey("64:ff9b::192.0.2.1"), "64:ff9b:0:0::/64")
   })
 })

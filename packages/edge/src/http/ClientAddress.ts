@@ -16,6 +16,8 @@ const plain = (address: string): string => {
 // A header of a proxy chain longer than this was not written by proxies.
 const MAX_HOPS = 32
 
+const MAX_ASKED = 4_096
+
 export interface TrustedProxies {
   readonly has: (address: string) => boolean
 }
@@ -31,7 +33,18 @@ export const trust = (entries: ReadonlyArray<string>): TrustedProxies | undefine
     if (prefix < 0 || prefix > width) return undefined
     list.addSubnet(address, prefix, family(address))
   }
-  return { has: (address) => isIP(address) !== 0 && list.check(address, family(address)) }
+  // A block list is slow to ask, and in a rush the peers are always the same few proxies.
+  const asked = new Map<string, boolean>()
+  return {
+    has: (address) => {
+      const known = asked.get(address)
+      if (known !== undefined) return known
+      const trusted = isIP(address) !== 0 && list.check(address, family(address))
+      if (asked.size >= MAX_ASKED) asked.clear()
+      asked.set(address, trusted)
+      return trusted
+    },
+  }
 }
 
 /** This machine, which dev trusts so that one machine can act as a crowd. */
@@ -55,3 +68,27 @@ export const resolve = (
   }
   return client
 }
+
+/** The first four groups of an IPv6 address, `::` written out. */
+const network = (address: string): string => {
+  const [head = "", tail] = address.split("::")
+  const groups = head === "" ? [] : head.split(":")
+  if (tail !== undefined) {
+    const last = tail === "" ? [] : tail.split(":")
+    // An IPv4 tail stands for two groups.
+    const width = last.length + (tail.includes(".") ? 1 : 0)
+    while (groups.length + width < 8) groups.push("0")
+    groups.push(...last)
+  }
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(":")
+}
+
+/**
+ * Under what an address is limited: itself, but for IPv6 its /64, which is the least that one household gets and far
+ * more addresses than anyone could count.
+ */
+export const limitKey = (address: string): string =>
+  address.includes(":") ? `${network(address)}::/64` : address

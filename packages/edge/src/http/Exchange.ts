@@ -9,6 +9,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { isSampled } from "@floodgate/runtime/telemetry/Sampling"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
+import * as ClientAddress from "./ClientAddress.ts"
 import * as Language from "./Language.ts"
 
 export interface Exchange {
@@ -18,6 +19,8 @@ export interface Exchange {
   /** The caller's traceparent, where it sent a valid one. */
   readonly traceparent: string | undefined
   readonly language: Language.Language
+  /** The client's address, as far as it can be believed. */
+  readonly address: string
   /** The pattern of the route, as in the contract. */
   route: string
   /** The parsed body, or its bytes where the route takes them raw. */
@@ -45,7 +48,11 @@ export const newTraceId = (): string => {
 }
 
 /** Begins a request's exchange; `sampleShare` is the share of traces to record, 0 to 1. */
-export const begin = (request: IncomingMessage, sampleShare: number): Exchange => {
+export const begin = (
+  request: IncomingMessage,
+  sampleShare: number,
+  trusted: ClientAddress.TrustedProxies,
+): Exchange => {
   const header = request.headers["traceparent"]
   const parent = typeof header === "string" ? TraceContext.parse(header) : undefined
   const traceId = parent?.traceId ?? newTraceId()
@@ -54,6 +61,11 @@ export const begin = (request: IncomingMessage, sampleShare: number): Exchange =
     sampled: parent?.sampled ?? isSampled(traceId, sampleShare),
     traceparent: parent === undefined ? undefined : (header as string),
     language: Language.of(request.headers["accept-language"]),
+    address: ClientAddress.resolve(
+      request.socket.remoteAddress,
+      request.headers["x-forwarded-for"] as string | undefined,
+      trusted,
+    ),
     route: "",
     body: undefined,
     answerHeaders: {},

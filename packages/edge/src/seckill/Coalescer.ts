@@ -6,6 +6,7 @@
  * An item, once taken, runs to its answer whether or not its client is still there. Every item is answered within its
  * time: what could not be sent before that is `notExecuted`, what was sent and not answered `unknown`.
  */
+import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { MAX_BATCH, ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
@@ -190,6 +191,12 @@ export const make = Effect.gen(function* () {
     const safe = Effect.catchAllCause(answered, (cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.void
       const failure = Option.getOrUndefined(Cause.failureOption(cause))
+      if (GrpcClient.wasNotSent(failure)) {
+        // The breaker is open: it will be for longer than it pays to keep the crowd waiting. What was sent before may
+        // have been done.
+        for (const item of batch) item.answer(item.attempts === 1 ? notExecuted : unknown)
+        return Effect.void
+      }
       // Perhaps it was done: asking again under the same request ids is safe, and the only way to know.
       const settled = settle(lane, batch, (i) =>
         failure?._tag === "Busy" && mayRetry(batch[i]!, ReserveCode.NOT_EXECUTED) ? notExecuted : unknown,

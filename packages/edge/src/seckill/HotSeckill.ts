@@ -10,6 +10,7 @@ import {
   InvalidInput,
   Unauthenticated,
 } from "@floodgate/contracts/errors/Errors"
+import type { LimitName } from "@floodgate/contracts/http/AdminLimit"
 import type { User } from "@floodgate/contracts/http/Auth"
 import { HEADER, isIdempotencyKey } from "@floodgate/contracts/http/IdempotencyKey"
 import type { SeckillPayload } from "@floodgate/contracts/http/Seckill"
@@ -18,10 +19,12 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import { TokenVerifier } from "../auth/TokenVerifier.ts"
 import * as BodyGate from "../http/BodyGate.ts"
+import * as ClientAddress from "../http/ClientAddress.ts"
 import type { Exchange } from "../http/Exchange.ts"
 import * as Reply from "../http/Reply.ts"
 import * as RequestSpan from "../http/RequestSpan.ts"
 import { type BaseHeaders, send } from "../http/Send.ts"
+import * as Limits from "../limits/Limiter.ts"
 import { Coalescer } from "./Coalescer.ts"
 import * as RequestId from "./RequestId.ts"
 import * as ReserveAnswer from "./ReserveAnswer.ts"
@@ -49,11 +52,13 @@ export const make = Effect.gen(function* () {
   const verifier = yield* TokenVerifier
   const coalescer = yield* Coalescer
   const serverClock = yield* ServerClock
+  const limiter = yield* Limits.Limiter
   const spans = yield* RequestSpan.make
   const run = yield* FiberSet.makeRuntime<never>()
 
   const listener: HotListener = (request, response, exchange, base) => {
     const span = spans.begin(request, exchange, PATH)
+    const address = ClientAddress.limitKey(exchange.address)
 
     const reply = (answer: Reply.Reply): void => {
       send(request, response, base, serverClock.nowMs(), answer)
@@ -80,19 +85,37 @@ export const make = Effect.gen(function* () {
       })
     }
 
-    const admit = (user: User, body: unknown): void => {
-      const payload = SeckillRequest.read(body)
-      const key = request.headers[HEADER] as string | undefined
-      if (payload === undefined) refuse(SeckillRequest.explain(body))
-      else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
-      else reserve(user, payload, key)
+    const within = (name: LimitName, limitKey: string | number, next: () => void): void => {
+      const waitMs = limiter.take(name, limitKey)
+      if (waitMs === 0) next()
+      else if (waitMs > 0) reply(Limits.reply(name, waitMs, exchange.language))
+      else {
+        limiter.wait(name, limitKey, (ms) =>
+          attempt(() => (ms === 0 ? next() : reply(Limits.reply(name, ms, exchange.language)))),
+        )
+      }
     }
+
+    // First by what is the buyer's own, so that one who hurries uses up nothing of their neighbours'.
+    const admit = (user: User, body: unknown): void =>
+      within("seckill-user", user.userId, () =>
+        within("seckill-address", address, () => {
+          const payload = SeckillRequest.read(body)
+          const key = request.headers[HEADER] as string | undefined
+          if (payload === undefined) refuse(SeckillRequest.explain(body))
+          else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
+          else within("seckill-product", payload.product_id, () => reserve(user, payload, key))
+        }),
+      )
+
+    // Whoever has no good token is counted by the address: looking at a token costs more than refusing it.
+    const turnAway = (error: FloodgateError): void => within("seckill-address", address, () => refuse(error))
 
     // A key that identity has just begun to sign with, perhaps.
     const verifyThenAdmit = (body: unknown): void => {
       run(
         Effect.match(verifier.verify(request.headers.authorization), {
-          onFailure: refuse,
+          onFailure: (error) => attempt(() => turnAway(error)),
           onSuccess: (user) => attempt(() => admit(user, body)),
         }),
       )
@@ -116,10 +139,11 @@ export const make = Effect.gen(function* () {
       attempt(() => {
         if (gated._tag === "Gone") span?.end(CLIENT_LEFT)
         else if (gated._tag === "Refused") refuse(gated.error)
+        else if (limiter.isRefused("seckill-address", address)) turnAway(unauthenticated)
         else {
           const user = verifier.verifySync(request.headers.authorization)
-          if (user === undefined) refuse(unauthenticated)
-          else if (user === "banned") refuse(banned)
+          if (user === undefined) turnAway(unauthenticated)
+          else if (user === "banned") turnAway(banned)
           else if (user === "unsure") verifyThenAdmit(gated.value)
           else admit(user, gated.value)
         }

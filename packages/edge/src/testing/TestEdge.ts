@@ -2,21 +2,30 @@
 import * as Http from "node:http"
 import * as Net from "node:net"
 import { create } from "@bufbuild/protobuf"
+import { StaleVersion } from "@floodgate/contracts/errors/Errors"
+import { ListAuditResponseSchema } from "@floodgate/contracts/gen/floodgate/audit/v1/audit_pb"
 import {
   GetJwksResponseSchema,
   ListRevocationsResponseSchema,
 } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
+import { limitNames } from "@floodgate/contracts/http/AdminLimit"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import { AuditTrail } from "../audit/AuditTrail.ts"
 import { EdgeConfig, type Settings } from "../EdgeConfig.ts"
 import { EdgeServer } from "../EdgeServer.ts"
-import { trust } from "../http/ClientAddress.ts"
+import { LOOPBACK, trust } from "../http/ClientAddress.ts"
 import { KeyStore } from "../idempotency/KeyStore.ts"
 import { server } from "../layer.ts"
+import * as Bucket from "../limits/Bucket.ts"
+import { BucketStore } from "../limits/BucketStore.ts"
+import { LimitStore, type Setting } from "../limits/LimitStore.ts"
+import * as Ticket from "../ticket/Ticket.ts"
+import { Tickets } from "../ticket/Tickets.ts"
 import * as FakePeers from "./FakePeers.ts"
 import * as Tokens from "./Tokens.ts"
 
@@ -123,7 +132,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     port: 0,
     host: "127.0.0.1",
     corsOrigins: ["https://shop.example"],
-    trustedProxies: trust([])!,
+    trustedProxies: trust(LOOPBACK)!,
     hsts: false,
     sampleShare: 0,
     ...overrides,
@@ -136,11 +145,67 @@ const newKeys: Layer.Layer<KeyStore> = Layer.succeed(KeyStore, {
   release: () => Effect.void,
 })
 
+/** The edge's own trail, empty. */
+const emptyTrail = Layer.succeed(AuditTrail, {
+  listAudit: () => Effect.succeed(create(ListAuditResponseSchema, {})),
+})
+
+/** Buckets that only this edge has: the arithmetic of the real ones, without Redis. */
+const ownBuckets = Layer.sync(BucketStore, () => {
+  const states = new Map<string, Bucket.State>()
+  return BucketStore.of({
+    draw: ({ key, rate, spent, wanted }) =>
+      Effect.sync(() => {
+        const nowMs = performance.now()
+        const [state, lease] = Bucket.lease(states.get(key) ?? Bucket.full(nowMs), rate, nowMs, spent, wanted)
+        states.set(key, state)
+        return lease
+      }),
+  })
+})
+
+/** Limits that no test meets by accident: raised, as a benchmark raises them. */
+const raised: ReadonlyArray<Setting> = limitNames.map((name) => ({
+  name,
+  productId: undefined,
+  rate: 1_000_000,
+  burst: 1_000_000,
+  version: 2,
+  updatedMs: 0,
+}))
+
+/** Limits of this edge alone, which can be changed. */
+const ownLimits = (initial: ReadonlyArray<Setting>) =>
+  Layer.sync(LimitStore, () => {
+    const settings = new Map(initial.map((setting) => [`${setting.name} ${setting.productId}`, setting]))
+    let revision = 1
+    return LimitStore.of({
+      revision: Effect.sync(() => revision),
+      list: Effect.sync(() => [...settings.values()]),
+      change: ({ burst, name, productId, rate, version }) =>
+        Effect.gen(function* () {
+          const id = `${name} ${productId}`
+          const current = settings.get(id)?.version ?? 1
+          if (version !== undefined && version !== current)
+            return yield* new StaleVersion({ version: current })
+          const setting = { name, productId, rate, burst, version: current + 1, updatedMs: Date.now() }
+          settings.set(id, setting)
+          revision++
+          return setting
+        }),
+    })
+  })
+
+/** The signer of the tickets that the edge of a test takes. */
+export const tickets = Ticket.make(["dev-only-ticket-key-of-the-tests"])
+
 /** The edge over these services, which is ready: it knows the signing key of {@link bearer}. */
 export const layer = <R = never>(
   peers: FakePeers.Peers,
   overrides: Partial<Settings> = {},
   keys: Layer.Layer<KeyStore, never, R> = newKeys as Layer.Layer<KeyStore, never, R>,
+  /** `table`: as they are where nobody has changed them. */
+  limits: "raised" | "table" = "raised",
 ) => {
   const known: FakePeers.Peers = {
     ...peers,
@@ -159,7 +224,15 @@ export const layer = <R = never>(
     })),
   ).pipe(
     Layer.provideMerge(server),
-    Layer.provide([settings(overrides), FakePeers.layer(known), keys]),
+    Layer.provide([
+      settings(overrides),
+      FakePeers.layer(known),
+      keys,
+      emptyTrail,
+      ownBuckets,
+      ownLimits(limits === "table" ? [] : raised),
+      Layer.succeed(Tickets, tickets),
+    ]),
     Layer.provideMerge(Readiness.layer),
     // What tests provoke fills no screens.
     Layer.provide(Logger.minimumLogLevel(LogLevel.None)),

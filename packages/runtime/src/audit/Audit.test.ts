@@ -187,7 +187,7 @@ describe("Audit.append", () => {
 
   it("every service's migration is the trail as it stands here", () => {
     const packages = path.resolve(import.meta.dirname, "../../..")
-    for (const name of ["identity", "inventory", "ordering", "payment"]) {
+    for (const name of ["edge", "identity", "inventory", "ordering", "payment"]) {
       const dir = path.join(packages, name, "migrations")
       const files = fs.readdirSync(dir).filter((file) => file.endsWith("_audit.sql"))
       assert.lengthOf(files, 1, name)

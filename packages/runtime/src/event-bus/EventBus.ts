@@ -14,7 +14,8 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as AppConfig from "../config/AppConfig.ts"
-import type { BusUnavailable } from "./BusError.ts"
+import * as Breakers from "../resilience/Breakers.ts"
+import { BusUnavailable } from "./BusError.ts"
 import * as KafkaBus from "./KafkaBus.ts"
 import type { EventBusService } from "./Message.ts"
 import * as RedisStreamsBus from "./RedisStreamsBus.ts"
@@ -24,7 +25,8 @@ export type { ConsumeOptions, EventBusService, IncomingMessage, OutgoingMessage 
 
 /**
  * - `publish(topic, messages)` succeeds only when all of them are durable (Kafka: all in-sync replicas; Redis: fsync).
- *   `BusUnavailable` within 10 s otherwise; some may have been written then. A value over 768 KiB is a defect.
+ *   `BusUnavailable` within 10 s otherwise; some may have been written then. While the breaker is open it fails at once
+ *   and nothing was written. A value over 768 KiB is a defect.
  * - `consume(options)` runs until interrupted; an interruption lets the batch in hand finish (≤ 5 s), stores its
  *   position and leaves the group. `BusFailed` only where waiting can't help.
  * - `lag(group, topic)` counts the messages that the group hasn't finished.
@@ -76,11 +78,32 @@ export const layer: Layer.Layer<EventBus, AppConfig.ConfigInvalid> = Layer.scope
   EventBus,
   Effect.gen(function* () {
     const { brokers, redisUrl, replicationFactor } = yield* AppConfig.load(settings)
-    return Option.isSome(brokers)
+    const bus = Option.isSome(brokers)
       ? yield* KafkaBus.make({ brokers: brokers.value, replicationFactor })
       : yield* RedisStreamsBus.make({ url: Option.getOrThrow(redisUrl) })
+    return guarded(bus, yield* Breakers.gate("bus"))
   }),
 )
+
+/** What a publish may take, ms. */
+const PUBLISH_MS = 10_000
+
+/**
+ * A bus whose publishers are turned away at once while it is known not to take anything. Consumers have their own way to
+ * wait for a broker.
+ */
+export const guarded = (bus: EventBusService, gate: Breakers.Gate): EventBusService => ({
+  ...bus,
+  publish: (topic, messages) =>
+    bus.publish(topic, messages).pipe(
+      Breakers.through(
+        gate,
+        PUBLISH_MS,
+        (): Breakers.Verdict => "failed",
+        () => new BusUnavailable({ operation: `publish ${topic}`, reason: "the breaker is open" }),
+      ),
+    ),
+})
 
 /** Creates the topics of the contracts with their partitions; does nothing for those that exist. */
 export const ensureTopics: Effect.Effect<void, BusUnavailable, EventBus> = Effect.flatMap(EventBus, (bus) =>

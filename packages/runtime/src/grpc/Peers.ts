@@ -1,4 +1,4 @@
-/** Clients of the other services, with this process's addresses, deadlines and retry budgets. */
+/** Clients of the other services, with this process's addresses, deadlines, retry budgets and breakers. */
 import type * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
@@ -8,6 +8,7 @@ import { ServiceCredential } from "@floodgate/contracts/rpc/ServiceCredential"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import { Deadlines } from "../resilience/Deadlines.ts"
 import { Retries } from "../resilience/Retries.ts"
 
@@ -23,9 +24,11 @@ const peer = <Self>(
       const credential = yield* ServiceCredential
       const deadlines = yield* Deadlines
       const retries = yield* Retries
+      const gate = yield* Breakers.gate("grpc", name)
       return client.layer({
         url,
         credential,
+        gate,
         deadlineMs: (method) => deadlines.ms(method === "reserveBatch" ? "grpc.reserve" : "grpc.unary"),
         // A batch of reservations is asked for again by its own coalescer, item by item, while there is time.
         retry: (method) =>

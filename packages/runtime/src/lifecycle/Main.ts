@@ -13,6 +13,7 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import * as Deadlines from "../resilience/Deadlines.ts"
 import * as Retries from "../resilience/Retries.ts"
 import * as JsonLogger from "../telemetry/JsonLogger.ts"
@@ -32,7 +33,11 @@ export interface RunOptions<E> {
   /** Its name in logs and traces. */
   readonly service: string
   /** Everything it does, from its listeners to its workers. */
-  readonly layer: Layer.Layer<never, E, Readiness.Readiness | Deadlines.Deadlines | Retries.Retries>
+  readonly layer: Layer.Layer<
+    never,
+    E,
+    Readiness.Readiness | Breakers.Breakers | Deadlines.Deadlines | Retries.Retries
+  >
   /** The port of `/livez` and `/readyz`. */
   readonly opsPort: Config.Config<number>
   /**
@@ -167,7 +172,7 @@ export const run = <E>(options: RunOptions<E>): void => {
   // A log whose reader is gone must not end the service; LogSink counts what it can't write.
   process.stdout.on("error", () => undefined)
 
-  const services = Layer.mergeAll(Readiness.layer, Deadlines.layer, Retries.layer)
+  const services = Layer.mergeAll(Readiness.layer, Breakers.layer, Deadlines.layer, Retries.layer)
   const plainLog = JsonLogger.layer({ service: options.service, minimumLevel: LogLevel.Info })
 
   const program = live(options, stop, () => clearTimeout(starting)).pipe(

@@ -1,5 +1,5 @@
 /**
- * The private HTTP port of every process: `/livez` (the event loop turns) and `/readyz` (it should get traffic), as
+ * The private HTTP port of every process: `/livez` (the event loop turns) and `/readyz` (it should get traffic; and its breakers), as
  * small JSON. Further routes, such as metrics, are given as effects. Never reachable from the public port.
  */
 import * as Http from "node:http"
@@ -10,10 +10,12 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as AppConfig from "../config/AppConfig.ts"
 import * as Bounded from "../resilience/Bounded.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import { Readiness } from "./Readiness.ts"
 
 /** The ops port can't be had; mostly because another process holds it. Happens at start only. */
@@ -88,6 +90,8 @@ export const make = (
     const port = yield* AppConfig.load(options.port)
     const host = yield* AppConfig.load(options.host ?? AppConfig.bindHost)
     const startedAt = Date.now()
+    const known = yield* Effect.serviceOption(Breakers.Breakers)
+    const breakers = () => (Option.isSome(known) ? { breakers: known.value.states() } : {})
 
     const routes = new Map<string, Effect.Effect<OpsAnswer>>([
       ...Object.entries(options.routes ?? {}),
@@ -102,7 +106,13 @@ export const make = (
           }),
         ),
       ],
-      ["/readyz", Effect.map(readiness.status, (status) => json(status.ready ? 200 : 503, status))],
+      [
+        "/readyz",
+        Effect.map(readiness.status, (status) =>
+          // Breakers are shown, and have no say: an edge without identity still sells.
+          json(status.ready ? 200 : 503, { ...status, ...breakers() }),
+        ),
+      ],
     ])
 
     // The listener hands over by a bounded queue, so that no effect is run from a callback.

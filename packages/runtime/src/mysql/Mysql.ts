@@ -25,6 +25,7 @@ import * as Driver from "mysql2"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
 import { failAfter } from "../resilience/Bounded.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import { defaults as deadlines } from "../resilience/Deadlines.ts"
 import {
   classify,
@@ -38,6 +39,8 @@ import { MysqlSession } from "./MysqlSession.ts"
 export interface RunOptions {
   /** Time for everything: the wait for a connection, the statements, the COMMIT. */
   readonly deadlineMs?: number
+  /** Neither asks the breaker nor tells it anything: for what looks whether MySQL is there. */
+  readonly bypassBreaker?: boolean
 }
 
 export interface MysqlService {
@@ -76,6 +79,8 @@ export interface MysqlOptions {
   readonly session?: Readonly<Record<string, string | number>>
   /** Default of `RunOptions.deadlineMs`; else those of `Deadlines`: 2 s for `run`, 5 s for `transaction`. */
   readonly deadlineMs?: number
+  /** Sets the breaker of a second database apart (`mysql:<name>`); "mysql" unless said. */
+  readonly name?: string
 }
 
 /** The connection that the current fiber's statements go to. */
@@ -153,6 +158,19 @@ export const parseUrl = (
       }),
   })
 
+/** Our own bound, met. */
+class CrowdedPool extends Error {}
+
+/** Our own deadline, passed. */
+class NoAnswer extends Error {}
+
+/** What an error says of MySQL: a conflict, a duplicate key and whatever the caller fails with are answers. */
+const verdictOn = (error: unknown, tookMs: number, deadlineMs: number): Breakers.Verdict => {
+  if (!(error instanceof MysqlUnavailable)) return "answered"
+  if (error.cause instanceof CrowdedPool) return "ignored"
+  return error.cause instanceof NoAnswer ? Breakers.timedOut(tookMs, deadlineMs) : "failed"
+}
+
 const isSqlError = (u: unknown): u is SqlError => u instanceof SqlError
 
 /**
@@ -173,6 +191,7 @@ export const make = (
     const session = options.session ?? {}
     const setUp = sessionStatements(session)
     const waitTimeoutMs = Number(session["wait_timeout"] ?? 60) * 1000
+    const breaker = yield* Breakers.gate("mysql", options.name)
 
     const pool = Driver.createPool({
       ...target,
@@ -275,6 +294,7 @@ export const make = (
       self: Effect.Effect<A, E, R>,
       deadlineMs: number,
       transactional: boolean,
+      gate: Breakers.Gate,
     ): Effect.Effect<A, Exclude<E, SqlError> | MysqlError, R> =>
       Effect.suspend(() => {
         if (inside >= maxConnections + maxWaiting) {
@@ -282,7 +302,7 @@ export const make = (
             new MysqlUnavailable({
               op,
               outcomeUnknown: false,
-              cause: new Error("too many wait for a connection"),
+              cause: new CrowdedPool("too many wait for a connection"),
             }),
           )
         }
@@ -349,11 +369,23 @@ export const make = (
               return new MysqlUnavailable({
                 op,
                 outcomeUnknown: unknown,
-                cause: new Error(`no answer within ${deadlineMs} ms`),
+                cause: new NoAnswer(`no answer within ${deadlineMs} ms`),
               })
             }),
           )
       }).pipe(
+        Breakers.through(
+          gate,
+          deadlineMs,
+          (error, tookMs) => verdictOn(error, tookMs, deadlineMs),
+          (waitMs) =>
+            new MysqlUnavailable({
+              op,
+              outcomeUnknown: false,
+              retryAfterMs: Math.ceil(waitMs),
+              cause: new Error("the breaker is open"),
+            }),
+        ),
         Effect.withSpan(`mysql.${op}`, {
           kind: "client",
           captureStackTrace: false,
@@ -366,7 +398,9 @@ export const make = (
       (op, self, runOptions) =>
         Effect.flatMap(Effect.serviceOption(Current), (current) => {
           if (Option.isNone(current) || !current.value.session.open) {
-            return use(op, self, runOptions?.deadlineMs ?? deadlineOf(transactional), transactional)
+            const deadlineMs = runOptions?.deadlineMs ?? deadlineOf(transactional)
+            const gate = runOptions?.bypassBreaker === true ? Breakers.open : breaker
+            return use(op, self, deadlineMs, transactional, gate)
           }
           if (transactional) {
             return Effect.dieMessage(`transaction ${op} inside ${current.value.op}: transactions don't nest`)
@@ -431,7 +465,7 @@ export const layer = (
       const readiness = yield* Readiness
       yield* readiness.register(
         "mysql",
-        mysql.run("ready", mysql.sql`SELECT 1`, { deadlineMs: 1000 }).pipe(
+        mysql.run("ready", mysql.sql`SELECT 1`, { deadlineMs: 1000, bypassBreaker: true }).pipe(
           Effect.as(true),
           Effect.catchAll(() => Effect.succeed(false)),
         ),

@@ -6,11 +6,12 @@ import * as Data from "effect/Data"
  * MySQL can't be reached, didn't answer within the deadline, or refuses work (shutting down, read-only, too many
  * connections). `outcomeUnknown` is true where the effect may have happened all the same: a COMMIT, or a statement
  * outside a transaction, was sent and no answer came. Such an outcome is looked up by its key, never assumed. False
- * means: certainly nothing happened.
+ * means: certainly nothing happened. `retryAfterMs` is given where the breaker is open: for how long.
  */
 export class MysqlUnavailable extends Data.TaggedError("MysqlUnavailable")<{
   readonly op: string
   readonly outcomeUnknown: boolean
+  readonly retryAfterMs?: number
   readonly cause?: unknown
 }> {
   override get message(): string {

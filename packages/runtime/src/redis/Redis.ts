@@ -13,6 +13,7 @@ import * as Tracer from "effect/Tracer"
 import { Cluster, type ClusterOptions, Redis as IORedis, type RedisOptions as IORedisOptions } from "ioredis"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import { defaults as deadlines } from "../resilience/Deadlines.ts"
 import { classify, type RedisError, RedisOutcomeUnknown, RedisUnavailable } from "./RedisError.ts"
 import { StallWatch } from "./StallWatch.ts"
@@ -23,12 +24,15 @@ export type RedisConnection = IORedis | Cluster
 export interface RunOptions {
   /** How long to wait for the answer, in ms. Default `Deadlines`' "redis.command". */
   readonly deadlineMs?: number
+  /** Neither asks the breaker nor tells it anything: for what looks whether Redis is there. */
+  readonly bypassBreaker?: boolean
 }
 
 export interface RedisService {
   /**
-   * Runs one command, pipeline or script. Fails with RedisUnavailable when it certainly wasn't executed, with
-   * RedisOutcomeUnknown when it was sent and no answer came, with RedisScriptFailed when the answer is an error.
+   * Runs one command, pipeline or script. Fails with RedisUnavailable when it certainly wasn't executed (at once, while
+   * the breaker is open), with RedisOutcomeUnknown when it was sent and no answer came, with RedisScriptFailed when the
+   * answer is an error.
    */
   readonly run: <A>(
     op: string,
@@ -47,7 +51,7 @@ export class Redis extends Context.Tag("@floodgate/runtime/redis/Redis")<Redis, 
 export interface RedisOptions {
   /** `redis://[user:password@]host:port[/db]`, `rediss://…`, or `redis-cluster://[user:password@]host:port,host:port`. */
   readonly url: Config.Config<Redacted.Redacted>
-  /** The name of the readiness check: "redis" unless said. */
+  /** The name of the readiness check, and of the breaker (`redis:<name>`): "redis" unless said. */
   readonly name?: string
   /** Default of `RunOptions.deadlineMs`. */
   readonly deadlineMs?: number
@@ -193,6 +197,7 @@ export const make = (
     const target = yield* parseUrl(yield* AppConfig.load(options.url))
     const maxInFlight = options.maxInFlight ?? 10_000
     const defaultDeadlineMs = options.deadlineMs ?? deadlines["redis.command"]
+    const breaker = yield* Breakers.gate("redis", options.name)
 
     const events = yield* Queue.sliding<Event>(16)
     yield* Queue.take(events).pipe(
@@ -222,36 +227,63 @@ export const make = (
 
     const send: RedisService["run"] = (op, f, runOptions) =>
       Effect.async((resume) => {
+        const gate = runOptions?.bypassBreaker === true ? Breakers.open : breaker
+        const ticket = gate.enter()
+        if (ticket <= 0) {
+          resume(
+            new RedisUnavailable({ op, reason: "the breaker is open", retryAfterMs: Math.ceil(-ticket) }),
+          )
+          return
+        }
+        const deadlineMs = runOptions?.deadlineMs ?? defaultDeadlineMs
         if (connection.status !== "ready") {
+          gate.leave(ticket, "failed", 0, deadlineMs)
           resume(new RedisUnavailable({ op, reason: `the connection is ${connection.status}` }))
           return
         }
         // Counted until the answer is here or the connection is gone, not until the caller has left: a frozen server
         // must not make a queue without end.
         if (watch.inFlight >= maxInFlight) {
+          gate.leave(ticket, "ignored", 0, deadlineMs)
           resume(new RedisUnavailable({ op, reason: `${maxInFlight} operations wait for an answer` }))
           return
         }
-        const deadlineMs = runOptions?.deadlineMs ?? defaultDeadlineMs
-        const timer = setTimeout(
-          () => resume(new RedisOutcomeUnknown({ op, reason: `no answer within ${deadlineMs} ms` })),
-          deadlineMs,
-        )
+        const startedAt = performance.now()
+        let over = false
+        const end = (verdict: Breakers.Verdict): boolean => {
+          if (over) return false
+          over = true
+          clearTimeout(timer)
+          gate.leave(ticket, verdict, performance.now() - startedAt, deadlineMs)
+          return true
+        }
+        const timer = setTimeout(() => {
+          // A turn later: answers that came while this process stood still are read first.
+          setImmediate(() => {
+            if (end(Breakers.timedOut(performance.now() - startedAt, deadlineMs))) {
+              resume(new RedisOutcomeUnknown({ op, reason: `no answer within ${deadlineMs} ms` }))
+            }
+          })
+        }, deadlineMs)
         watch.started()
         f(connection).then(
           (value) => {
-            clearTimeout(timer)
             watch.ended(true)
-            resume(Effect.succeed(value))
+            if (end("answered")) resume(Effect.succeed(value))
           },
           (cause: unknown) => {
-            clearTimeout(timer)
-            watch.ended(cause instanceof Error && cause.name === "ReplyError")
+            const answered = cause instanceof Error && cause.name === "ReplyError"
+            watch.ended(answered)
             const error = classify(op, cause)
-            resume(error === undefined ? Effect.die(cause) : Effect.fail(error))
+            // A defect of ours says nothing of Redis, and a refusal of Redis' says that it answers.
+            if (end(answered ? "answered" : error === undefined ? "ignored" : "failed")) {
+              resume(error === undefined ? Effect.die(cause) : Effect.fail(error))
+            }
           },
         )
-        return Effect.sync(() => clearTimeout(timer))
+        return Effect.sync(() => {
+          end("ignored")
+        })
       })
 
     // A span costs more than the command's own work: only where the request is traced anyway.
@@ -284,7 +316,7 @@ export const layer = (
       yield* readiness.register(
         options.name ?? "redis",
         redis
-          .run("ready", (connection) => connection.ping())
+          .run("ready", (connection) => connection.ping(), { bypassBreaker: true })
           .pipe(
             Effect.as(true),
             Effect.catchAll(() => Effect.succeed(false)),

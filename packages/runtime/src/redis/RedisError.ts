@@ -2,13 +2,14 @@
 import * as Data from "effect/Data"
 
 /**
- * Certainly not executed: no connection, the queue is full, or Redis refused before doing anything (loading,
+ * Certainly not executed: no connection, the queue is full, the breaker is open (`retryAfterMs`: for how long), or Redis refused before doing anything (loading,
  * read-only, cluster down, out of memory, can't persist). With an operation of several commands it speaks of the one
  * that failed.
  */
 export class RedisUnavailable extends Data.TaggedError("RedisUnavailable")<{
   readonly op: string
   readonly reason: string
+  readonly retryAfterMs?: number
 }> {
   override get message(): string {
     return `${this.op}: Redis is unavailable: ${this.reason}`

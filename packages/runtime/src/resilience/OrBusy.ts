@@ -3,7 +3,7 @@ import { Busy } from "@floodgate/contracts/errors/Errors"
 import * as Effect from "effect/Effect"
 import type { MysqlConflict, MysqlDuplicateKey, MysqlUnavailable } from "../mysql/MysqlError.ts"
 
-/** What a caller waits before it asks again, in milliseconds. */
+/** What a caller waits before it asks again, in milliseconds, where no breaker says for how long it is open. */
 const RETRY_AFTER_MS = 1000
 
 type Engine = MysqlUnavailable | MysqlConflict | MysqlDuplicateKey
@@ -24,6 +24,10 @@ export const orBusy = <A, E, R>(
   Effect.catchAll(self, (error): Effect.Effect<never, Exclude<E, Engine> | Busy> => {
     if (!isEngine(error)) return Effect.fail(error as Exclude<E, Engine>)
     if (error._tag === "MysqlDuplicateKey") return Effect.die(error)
+    // The breaker's opening was logged; its refusals may be thousands.
+    if (error._tag === "MysqlUnavailable" && error.retryAfterMs !== undefined) {
+      return new Busy({ retry_after_ms: error.retryAfterMs })
+    }
     return Effect.logWarning("MySQL could not serve a call", error).pipe(
       Effect.zipRight(new Busy({ retry_after_ms: RETRY_AFTER_MS })),
     )

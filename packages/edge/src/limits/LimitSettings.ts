@@ -1,0 +1,90 @@
+/**
+ * The numbers in force: those of the table, but for what was changed. Each edge looks for changes every 300 ms; while
+ * the database can't be read, the last known numbers hold, at first those of the table.
+ */
+import type { Busy, StaleVersion } from "@floodgate/contracts/errors/Errors"
+import type { LimitName } from "@floodgate/contracts/http/AdminLimit"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import type * as Bucket from "./Bucket.ts"
+import { type Change, LimitStore, type Setting } from "./LimitStore.ts"
+import { hasProducts, table } from "./LimitTable.ts"
+
+/** A third of the second within which a change must be in force everywhere. */
+export const POLL_MS = 300
+
+export class LimitSettings extends Context.Tag("@floodgate/edge/limits/LimitSettings")<
+  LimitSettings,
+  {
+    /** What holds for a key of a limit now; `key` matters only where products have limits of their own. */
+    readonly rateOf: (name: LimitName, key: string | number) => Bucket.Rate
+    /** Rises with every change that this edge has taken in: what was derived from older numbers is void. */
+    readonly epoch: () => number
+    /** Changes a limit; in force here with the answer, and on every other edge within a second. */
+    readonly change: (change: Change) => Effect.Effect<Setting, StaleVersion | Busy>
+    /** Every limit that isn't at its default, as the database has it. */
+    readonly list: Effect.Effect<ReadonlyArray<Setting>, Busy>
+  }
+>() {}
+
+const perSecond = (name: LimitName, { burst, rate }: { rate: number; burst: number }): Bucket.Rate => ({
+  rate: rate / table[name].periodS,
+  burst,
+})
+
+export const make = Effect.gen(function* () {
+  const store = yield* LimitStore
+  const names = Object.keys(table) as ReadonlyArray<LimitName>
+  const byName = new Map<LimitName, Bucket.Rate>(names.map((name) => [name, perSecond(name, table[name])]))
+  let byProduct = new Map<number, Bucket.Rate>()
+  let seen = -1
+  let epoch = 0
+  let failing = false
+
+  const load = Effect.gen(function* () {
+    // Read first: a change that comes between the two is found again by the next look.
+    const revision = yield* store.revision
+    if (revision === seen) return
+    const settings = yield* store.list
+    const products = new Map<number, Bucket.Rate>()
+    for (const name of names) byName.set(name, perSecond(name, table[name]))
+    for (const setting of settings) {
+      const rate = perSecond(setting.name, setting)
+      if (setting.productId === undefined) byName.set(setting.name, rate)
+      else products.set(setting.productId, rate)
+    }
+    byProduct = products
+    seen = revision
+    epoch++
+  })
+
+  const round = load.pipe(
+    Effect.tap(() => {
+      failing = false
+    }),
+    Effect.catchAllCause((cause) => {
+      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+      // Once a streak: three times a second would fill the log.
+      if (failing) return Effect.void
+      failing = true
+      return Effect.logWarning("changes of limits can't be read; the last known numbers hold", cause)
+    }),
+    Effect.withTracerEnabled(false),
+  )
+
+  yield* round
+  yield* Effect.forkScoped(Effect.repeat(round, Schedule.spaced(POLL_MS)))
+
+  return LimitSettings.of({
+    rateOf: (name, key) =>
+      (hasProducts(name) ? byProduct.get(key as number) : undefined) ?? byName.get(name)!,
+    epoch: () => epoch,
+    change: (change) => Effect.tap(store.change(change), () => round),
+    list: store.list,
+  })
+})
+
+export const layer = Layer.scoped(LimitSettings, make)
