@@ -15,6 +15,7 @@ import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
+import { PushApi, StreamApi } from "./PushApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
@@ -43,6 +44,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AdminLimitApi)
   .add(AuditApi)
   .add(KeyApi)
+  .add(PushApi)
   .add(HealthApi)
   .add(DocumentApi)
   // What any request can meet, whatever its route.
@@ -61,5 +63,5 @@ export const RestApi = HttpApi.make("floodgate")
   )
   .annotate(OpenApi.Transform, withoutDecodeError)
 
-/** The whole contract: {@link RestApi} and the rush, which has a listener of its own. */
-export const Api = RestApi.add(SeckillApi)
+/** The whole contract: {@link RestApi}, and what has a listener of its own: the rush and the event streams. */
+export const Api = RestApi.add(SeckillApi).add(StreamApi)
