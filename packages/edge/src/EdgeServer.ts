@@ -21,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as BodyGate from "./http/BodyGate.ts"
+import * as ClientAddress from "./http/ClientAddress.ts"
 import * as Cors from "./http/Cors.ts"
 import * as Exchange from "./http/Exchange.ts"
 import * as RawAnswer from "./http/RawAnswer.ts"
@@ -30,6 +31,8 @@ import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
 import * as Limiter from "./limits/Limiter.ts"
 import * as RouteLimits from "./limits/RouteLimits.ts"
+import * as EventsListener from "./push/EventsListener.ts"
+import { Push } from "./push/Push.ts"
 import * as HotSeckill from "./seckill/HotSeckill.ts"
 import { ServerClock } from "./seckill/ServerClock.ts"
 
@@ -85,6 +88,7 @@ const makeListener = Effect.gen(function* () {
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const hot = yield* HotSeckill.make
+  const events = yield* EventsListener.make
   const limits = yield* RouteLimits.make
   // Spans are the boundary's to make: the platform's would be one for every request.
   const rest: Handler = yield* HttpMiddleware.withTracerDisabledWhenEffect(
@@ -137,8 +141,11 @@ const makeListener = Effect.gen(function* () {
         const { route } = match
         exchange.route = route.path
         limits(route, path, request, exchange, (name, waitMs) => {
-          if (waitMs === 0) toRest(route)
-          else answer(Limiter.reply(name, waitMs, exchange.language))
+          if (waitMs === 0) {
+            if (path !== EventsListener.PATH) return toRest(route)
+            const search = query < 0 ? "" : url.slice(query + 1)
+            events(request, response, search, ClientAddress.limitKey(exchange.address), exchange, base)
+          } else answer(Limiter.reply(name, waitMs, exchange.language))
         })
       } else if (match._tag === "WrongMethod") refuse(new MethodNotAllowed({ allow: match.allow }))
       else refuse(match._tag === "Malformed" ? malformedPath : notFound)
@@ -185,6 +192,7 @@ export const make = Effect.gen(function* () {
   const { host, hsts, port } = yield* EdgeConfig
   const security = SecurityHeaders.make(hsts)
   const serverClock = yield* ServerClock
+  const { hub } = yield* Push
   const listener = yield* makeListener
   const server = Http.createServer(serverOptions, listener)
   server.maxConnections = MAX_CONNECTIONS
@@ -199,7 +207,13 @@ export const make = Effect.gen(function* () {
     if (declared <= BodyGate.MAX_BODY_BYTES) response.writeContinue()
     listener(request, response)
   })
-  const got = yield* Effect.acquireRelease(listen(server, host, port), () => close(server))
+  const got = yield* Effect.acquireRelease(listen(server, host, port), () =>
+    // One open stream would keep the server from closing.
+    Effect.zipRight(
+      Effect.sync(() => hub.endAll()),
+      close(server),
+    ),
+  )
   yield* Effect.logInfo(`listening on ${host}:${got}`)
   return EdgeServer.of({ port: got })
 })

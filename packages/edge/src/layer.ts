@@ -4,6 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { RestApi } from "@floodgate/contracts/http/Api"
 import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
@@ -32,6 +33,7 @@ import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
 import * as SaleHandlers from "./handlers/SaleHandlers.ts"
+import * as PushHandlers from "./handlers/PushHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as WebhookHandlers from "./handlers/WebhookHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
@@ -42,6 +44,9 @@ import * as LimitSettings from "./limits/LimitSettings.ts"
 import * as LimitStore from "./limits/LimitStore.ts"
 import * as LimitsRedis from "./limits/LimitsRedis.ts"
 import * as ProductCache from "./products/ProductCache.ts"
+import * as Journal from "./push/Journal.ts"
+import * as OrderFeed from "./push/OrderFeed.ts"
+import * as Push from "./push/Push.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
 import * as Tickets from "./ticket/Tickets.ts"
@@ -49,6 +54,7 @@ import * as Tickets from "./ticket/Tickets.ts"
 const handlers = Layer.mergeAll(
   AuthHandlers.layer,
   ProductHandlers.layer,
+  PushHandlers.layer,
   OrderHandlers.layer,
   PaymentHandlers.layer,
   WalletHandlers.layer,
@@ -72,6 +78,7 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
+  Layer.provide(Push.layer),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
   Layer.provide(LimitSettings.layer),
   Layer.provide(Revocations.layer),
@@ -98,11 +105,13 @@ const stores = Layer.mergeAll(
 )
 
 /** What all edges share for the length of a sale. */
-const shared = BucketStore.layer.pipe(Layer.provide(LimitsRedis.layer))
+const shared = Layer.mergeAll(BucketStore.layer, Journal.layer).pipe(Layer.provide(LimitsRedis.layer))
 
 const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
   Layer.provide(database),
 )
 
-/** The edge as a process: configuration, credential, its database, and the four services by gRPC. */
-export const layer = server.pipe(Layer.provide(infrastructure))
+/** The edge as a process: configuration, credential, its database, the bus, and the four services by gRPC. */
+export const layer = Layer.merge(server, OrderFeed.layer.pipe(Layer.provide(EventBus.layer))).pipe(
+  Layer.provide(infrastructure),
+)

@@ -85,11 +85,11 @@ const effectDiagnostics = async () => {
   return checked === 0 ? { ok: false, output: `${output}\nIt checked 0 files.` } : { ok, output }
 }
 
-const generatedCode = () =>
+/** What generating into an empty folder gives is what is committed, file by file. */
+const withoutDrift = (where, command, generate) =>
   inTemporaryFolder(async (folder) => {
-    const { ok, output } = await tool("buf", "generate", "-o", folder)
+    const { ok, output } = await generate(folder)
     if (!ok) return { ok, output }
-    const where = path.join("packages", "contracts", "src", "gen")
     const [fresh, committed] = [path.join(folder, where), path.join(root, where)]
     const names = [...new Set([...filesIn(fresh), ...filesIn(committed)])]
     const content = (base, name) =>
@@ -99,9 +99,22 @@ const generatedCode = () =>
       ? { ok: true, output: "" }
       : {
           ok: false,
-          output: `"npx buf generate" changes: ${drifted.map((name) => path.join(where, name)).join(", ")}`,
+          output: `"${command}" changes: ${drifted.map((name) => path.join(where, name)).join(", ")}`,
         }
   })
+
+const generatedStubs = () =>
+  withoutDrift(path.join("packages", "contracts", "src", "gen"), "npx buf generate", (folder) =>
+    tool("buf", "generate", "-o", folder),
+  )
+
+const generatedClient = () => {
+  const where = path.join("packages", "client", "src", "gen")
+  const generator = path.join("packages", "client", "bin", "generate.mjs")
+  return withoutDrift(where, `node ${generator}`, (folder) =>
+    run(process.execPath, [path.join(root, generator), path.join(folder, where)]),
+  )
+}
 
 const importTable = async () => {
   const lines = violations(root)
@@ -118,7 +131,8 @@ const checks = [
     "protobuf compatibility",
     () => tool("buf", "breaking", "--against", path.join("proto", "baseline.binpb")),
   ],
-  ["generated code", generatedCode],
+  ["generated stubs", generatedStubs],
+  ["generated client", generatedClient],
 ]
 
 let passed = 0

@@ -21,6 +21,7 @@ import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
 import { ReconciliationApi } from "./ReconciliationApi.ts"
 import { SaleApi } from "./SaleApi.ts"
+import { PushApi, StreamApi } from "./PushApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 import { WebhookApi } from "./WebhookApi.ts"
@@ -57,6 +58,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AuditApi)
   .add(KeyApi)
   .add(ReconciliationApi)
+  .add(PushApi)
   .add(HealthApi)
   .add(DocumentApi)
   // What any request can meet, whatever its route.
@@ -75,5 +77,5 @@ export const RestApi = HttpApi.make("floodgate")
   )
   .annotate(OpenApi.Transform, withoutDecodeError)
 
-/** The whole contract: {@link RestApi} and the rush, which has a listener of its own. */
-export const Api = RestApi.add(SeckillApi)
+/** The whole contract: {@link RestApi}, and what has a listener of its own: the rush and the event streams. */
+export const Api = RestApi.add(SeckillApi).add(StreamApi)

@@ -62,6 +62,9 @@ const expectations: Record<string, Expectation> = {
   "POST /login": { who: everyone },
   "POST /token/refresh": { who: everyone },
   "POST /logout": { who: everyone },
+  // Who asks for more than stock must say who they are: a matter of the topics, held in push/.
+  "GET /events": { who: everyone },
+  "PUT /events/:stream_id": { who: everyone },
   "GET /products": { who: everyone },
   "GET /product/:id": { who: everyone },
   "GET /products/:id": { who: everyone },
@@ -72,6 +75,7 @@ const expectations: Record<string, Expectation> = {
   "GET /.well-known/jwks.json": { who: everyone },
   "GET /openapi.json": { who: everyone },
   "GET /docs/errors/:code": { who: everyone },
+  "POST /events/ticket": { who: accounts },
   "GET /profile": { who: accounts, whose: "self" },
   "DELETE /profile": { who: accounts, whose: "self" },
   "GET /profile/export": { who: accounts, whose: "self" },

@@ -87,6 +87,11 @@ export const rows: Readonly<Record<string, Row>> = {
   "POST /payment/callback": callback,
   "POST /payment/callback/:channel": callback,
 
+  // A stream goes on with what its edge holds; stock and orders are silent meanwhile, and catch up.
+  "GET /events": { class: "local", needs: { identity: "held", inventory: "held" } },
+  "PUT /events/:stream_id": { class: "account", needs: { identity: "held" } },
+  "POST /events/ticket": { class: "account", needs: { identity: "held" } },
+
   "GET /admin/users": users,
   "GET /admin/users/:id": users,
   "POST /admin/users/:id/ban": usersByKey,

@@ -54,6 +54,8 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /logout": "none",
   // Ends the very token that it is asked with.
   "POST /logout/all": "none",
+  // A ticket is good once, so an old answer is worth nothing.
+  "POST /events/ticket": "none",
   // Providers send no keys: their event's id is the row.
   "POST /payment/callback": "none",
   "POST /payment/callback/:channel": "none",

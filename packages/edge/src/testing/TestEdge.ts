@@ -24,6 +24,7 @@ import { server } from "../layer.ts"
 import * as Bucket from "../limits/Bucket.ts"
 import { BucketStore } from "../limits/BucketStore.ts"
 import { LimitStore, type Setting } from "../limits/LimitStore.ts"
+import { Journal, type Read } from "../push/Journal.ts"
 import * as Ticket from "../ticket/Ticket.ts"
 import { Tickets } from "../ticket/Tickets.ts"
 import * as FakePeers from "./FakePeers.ts"
@@ -196,6 +197,27 @@ const ownLimits = (initial: ReadonlyArray<Setting>) =>
     })
   })
 
+/** The journal of this edge alone, read by nobody else. */
+const ownJournal = Layer.sync(Journal, () => {
+  const entries: Array<Read> = []
+  const once = new Map<string, string>()
+  return Journal.of({
+    append: (entry) =>
+      Effect.sync(() => {
+        entries.push({ id: `${entries.length + 1}-0`, number: entries.length + 1, entry })
+      }),
+    all: Effect.sync(() => [...entries]),
+    after: (id) => Effect.sync(() => entries.slice(Number.parseInt(id, 10))),
+    keepOnce: (key, value) => Effect.sync(() => once.set(key, value)),
+    takeOnce: (key) =>
+      Effect.sync(() => {
+        const value = once.get(key) ?? null
+        once.delete(key)
+        return value
+      }),
+  })
+})
+
 /** The signer of the tickets that the edge of a test takes. */
 export const tickets = Ticket.make(["dev-only-ticket-key-of-the-tests"])
 
@@ -233,6 +255,7 @@ export const layer = <R = never>(
       ownLimits(limits === "table" ? [] : raised),
       Layer.succeed(Tickets, tickets),
     ]),
+    Layer.provideMerge(ownJournal),
     Layer.provideMerge(Readiness.layer),
     // What tests provoke fills no screens.
     Layer.provide(Logger.minimumLogLevel(LogLevel.None)),
