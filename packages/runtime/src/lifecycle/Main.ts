@@ -13,6 +13,8 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Exposition from "../metrics/Exposition.ts"
+import * as ProcessMetrics from "../metrics/ProcessMetrics.ts"
 import * as Deadlines from "../resilience/Deadlines.ts"
 import * as Retries from "../resilience/Retries.ts"
 import * as JsonLogger from "../telemetry/JsonLogger.ts"
@@ -33,7 +35,7 @@ export interface RunOptions<E> {
   readonly service: string
   /** Everything it does, from its listeners to its workers. */
   readonly layer: Layer.Layer<never, E, Readiness.Readiness | Deadlines.Deadlines | Retries.Retries>
-  /** The port of `/livez` and `/readyz`. */
+  /** The port of `/livez`, `/readyz` and `/metrics`. */
   readonly opsPort: Config.Config<number>
   /**
    * Everything it reads from its configuration, checked before anything starts. Layers report their own keys, but a
@@ -90,7 +92,7 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
       yield* OpsServer.make({
         service: options.service,
         port: options.opsPort,
-        ...(options.routes === undefined ? undefined : { routes: options.routes }),
+        routes: { ...(yield* Exposition.routes(options.service)), ...options.routes },
       })
 
       const app = yield* Effect.fork(
@@ -167,7 +169,12 @@ export const run = <E>(options: RunOptions<E>): void => {
   // A log whose reader is gone must not end the service; LogSink counts what it can't write.
   process.stdout.on("error", () => undefined)
 
-  const services = Layer.mergeAll(Readiness.layer, Deadlines.layer, Retries.layer)
+  const services = Layer.mergeAll(
+    Readiness.layer,
+    Deadlines.layer,
+    Retries.layer,
+    ProcessMetrics.layer(options.service),
+  )
   const plainLog = JsonLogger.layer({ service: options.service, minimumLevel: LogLevel.Info })
 
   const program = live(options, stop, () => clearTimeout(starting)).pipe(
