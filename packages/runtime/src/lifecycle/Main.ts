@@ -20,6 +20,7 @@ import * as Retries from "../resilience/Retries.ts"
 import * as JsonLogger from "../telemetry/JsonLogger.ts"
 import * as LogSink from "../telemetry/LogSink.ts"
 import * as Telemetry from "../telemetry/Telemetry.ts"
+import * as LogLevelRoute from "./LogLevelRoute.ts"
 import * as OpsServer from "./OpsServer.ts"
 import * as Readiness from "./Readiness.ts"
 
@@ -83,6 +84,7 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
   Effect.scoped(
     Effect.gen(function* () {
       const readiness = yield* Readiness.Readiness
+      const logs = yield* JsonLogger.LogControl
       let started = false
       yield* readiness.register(
         "started",
@@ -92,7 +94,11 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
       yield* OpsServer.make({
         service: options.service,
         port: options.opsPort,
-        routes: { ...(yield* Exposition.routes(options.service)), ...options.routes },
+        routes: {
+          ...(yield* Exposition.routes(options.service)),
+          ...LogLevelRoute.routes(logs),
+          ...options.routes,
+        },
       })
 
       const app = yield* Effect.fork(

@@ -8,8 +8,8 @@ import * as Instrument from "./Instrument.ts"
 
 const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-/** The series of this process as text, read now. */
-const text = (service: string): Effect.Effect<Effect.Effect<string>> =>
+/** What reads the series of this process, as text. */
+export const reader = (service: string): Effect.Effect<Effect.Effect<string>> =>
   Effect.gen(function* () {
     const producer = yield* EffectMetrics.makeProducer
     const serializer = new PrometheusSerializer(undefined, false, undefined, true, true)
@@ -22,7 +22,7 @@ const text = (service: string): Effect.Effect<Effect.Effect<string>> =>
 
 /** The route, for `Main.run`'s ops server. */
 export const routes = (service: string): Effect.Effect<OpsRoutes> =>
-  Effect.map(text(service), (read) => ({
+  Effect.map(reader(service), (read) => ({
     "/metrics": Effect.map(
       read,
       (body): OpsAnswer => ({ status: 200, contentType: CONTENT_TYPE, body: `${body}\n` }),

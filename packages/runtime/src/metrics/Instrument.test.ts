@@ -5,9 +5,7 @@ import * as Exposition from "./Exposition.ts"
 import * as Instrument from "./Instrument.ts"
 import * as ProcessMetrics from "./ProcessMetrics.ts"
 
-const scrape = Effect.flatMap(Exposition.routes("test"), (routes) =>
-  Effect.map(routes["/metrics"]!, (answer) => answer.body),
-)
+const scrape = Effect.flatten(Exposition.reader("test"))
 
 const valueOf = (text: string, series: string): number | undefined => {
   const line = text.split("\n").find((one) => one.startsWith(`${series} `))
