@@ -42,7 +42,8 @@ export const guarded = (channel: Channel, gate: Breakers.Gate): Channel => {
   )
   return {
     ...channel,
-    start: (intent) => through(channel.start(intent)),
+    pay: (intent) => through(channel.pay(intent)),
+    query: (intent) => through(channel.query(intent)),
     close: (intent) => through(channel.close(intent)),
     refund: (refund) => through(channel.refund(refund)),
   }

@@ -13,12 +13,15 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Exposition from "../metrics/Exposition.ts"
+import * as ProcessMetrics from "../metrics/ProcessMetrics.ts"
 import * as Breakers from "../resilience/Breakers.ts"
 import * as Deadlines from "../resilience/Deadlines.ts"
 import * as Retries from "../resilience/Retries.ts"
 import * as JsonLogger from "../telemetry/JsonLogger.ts"
 import * as LogSink from "../telemetry/LogSink.ts"
 import * as Telemetry from "../telemetry/Telemetry.ts"
+import * as LogLevelRoute from "./LogLevelRoute.ts"
 import * as OpsServer from "./OpsServer.ts"
 import * as Readiness from "./Readiness.ts"
 
@@ -38,7 +41,7 @@ export interface RunOptions<E> {
     E,
     Readiness.Readiness | Breakers.Breakers | Deadlines.Deadlines | Retries.Retries
   >
-  /** The port of `/livez` and `/readyz`. */
+  /** The port of `/livez`, `/readyz` and `/metrics`. */
   readonly opsPort: Config.Config<number>
   /**
    * Everything it reads from its configuration, checked before anything starts. Layers report their own keys, but a
@@ -86,6 +89,7 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
   Effect.scoped(
     Effect.gen(function* () {
       const readiness = yield* Readiness.Readiness
+      const logs = yield* JsonLogger.LogControl
       let started = false
       yield* readiness.register(
         "started",
@@ -95,7 +99,11 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
       yield* OpsServer.make({
         service: options.service,
         port: options.opsPort,
-        ...(options.routes === undefined ? undefined : { routes: options.routes }),
+        routes: {
+          ...(yield* Exposition.routes(options.service)),
+          ...LogLevelRoute.routes(logs),
+          ...options.routes,
+        },
       })
 
       const app = yield* Effect.fork(
@@ -172,7 +180,13 @@ export const run = <E>(options: RunOptions<E>): void => {
   // A log whose reader is gone must not end the service; LogSink counts what it can't write.
   process.stdout.on("error", () => undefined)
 
-  const services = Layer.mergeAll(Readiness.layer, Breakers.layer, Deadlines.layer, Retries.layer)
+  const services = Layer.mergeAll(
+    Readiness.layer,
+    Breakers.layer,
+    Deadlines.layer,
+    Retries.layer,
+    ProcessMetrics.layer(options.service),
+  )
   const plainLog = JsonLogger.layer({ service: options.service, minimumLevel: LogLevel.Info })
 
   const program = live(options, stop, () => clearTimeout(starting)).pipe(

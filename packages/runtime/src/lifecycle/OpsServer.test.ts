@@ -50,11 +50,15 @@ describe("OpsServer", () => {
       const { get } = yield* start({
         "/metrics": Effect.succeed({ status: 200, contentType: "text/plain", body: "up 1\n" }),
         "/broken": Effect.die("secret"),
+        "PUT /level": (query) =>
+          Effect.succeed({ status: 200, contentType: "text/plain", body: query.get("is") ?? "" }),
       })
       assert.deepStrictEqual(yield* get("/metrics?x=1"), { status: 200, body: "up 1\n" })
       assert.deepStrictEqual(yield* get("/broken"), { status: 500, body: '{"error":"internal"}' })
       assert.strictEqual((yield* get("/none")).status, 404)
       assert.strictEqual((yield* get("/livez", { method: "POST" })).status, 405)
+      assert.deepStrictEqual(yield* get("/level?is=high", { method: "PUT" }), { status: 200, body: "high" })
+      assert.strictEqual((yield* get("/level")).status, 404)
       assert.deepStrictEqual(yield* get("/livez", { method: "HEAD" }), { status: 200, body: "" })
     }).pipe(Effect.provide(Readiness.layer)),
   )

@@ -36,8 +36,11 @@ export interface OpsAnswer {
   readonly body: string
 }
 
-/** Routes by exact path. */
-export type OpsRoutes = Readonly<Record<string, Effect.Effect<OpsAnswer>>>
+/** What answers a route, given the query of its address. */
+export type OpsRoute = Effect.Effect<OpsAnswer> | ((query: URLSearchParams) => Effect.Effect<OpsAnswer>)
+
+/** Routes by exact path, for GET and HEAD; another method stands before the path: `PUT /log-level`. */
+export type OpsRoutes = Readonly<Record<string, OpsRoute>>
 
 /** The server's settings. */
 export interface OpsOptions {
@@ -93,7 +96,7 @@ export const make = (
     const known = yield* Effect.serviceOption(Breakers.Breakers)
     const breakers = () => (Option.isSome(known) ? { breakers: known.value.states() } : {})
 
-    const routes = new Map<string, Effect.Effect<OpsAnswer>>([
+    const routes = new Map<string, OpsRoute>([
       ...Object.entries(options.routes ?? {}),
       [
         "/livez",
@@ -115,12 +118,17 @@ export const make = (
       ],
     ])
 
+    const routeOf = ({ method, url }: Http.IncomingMessage): OpsRoute | undefined => {
+      const [path = "/"] = (url ?? "/").split("?", 1)
+      return routes.get(method === "GET" || method === "HEAD" ? path : `${method} ${path}`)
+    }
+
     // The listener hands over by a bounded queue, so that no effect is run from a callback.
     const asked = yield* Effect.acquireRelease(Queue.bounded<Asked>(MAX_WAITING), Queue.shutdown)
 
     const listener = (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
       const one = { request, response }
-      if (request.method !== "GET" && request.method !== "HEAD") {
+      if (routeOf(request) === undefined && request.method !== "GET" && request.method !== "HEAD") {
         answer(one, json(405, { error: "method not allowed" }))
       } else if (!asked.unsafeOffer(one)) {
         answer(one, json(503, { error: "too many requests" }))
@@ -128,10 +136,10 @@ export const make = (
     }
 
     const handle = (one: Asked): Effect.Effect<void> => {
-      const [path = "/"] = (one.request.url ?? "/").split("?", 1)
-      const route = routes.get(path)
+      const route = routeOf(one.request)
       if (route === undefined) return Effect.sync(() => answer(one, json(404, { error: "not found" })))
-      return route.pipe(
+      const query = new URLSearchParams((one.request.url ?? "").split("?")[1] ?? "")
+      return (Effect.isEffect(route) ? route : Effect.suspend(() => route(query))).pipe(
         Bounded.failAfter(ROUTE_DEADLINE_MS, () => json(503, { error: "timed out" })),
         Effect.merge,
         Effect.catchAllCause((cause) =>

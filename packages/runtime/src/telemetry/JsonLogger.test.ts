@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as JsonLogger from "./JsonLogger.ts"
 import * as LogSink from "./LogSink.ts"
+import * as RotatingFile from "./RotatingFile.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -21,9 +23,7 @@ const logged = (self: Effect.Effect<unknown>) =>
       self,
       Logger.replace(
         Logger.defaultLogger,
-        Logger.make((options) => {
-          lines.push(JsonLogger.line("ordering", options))
-        }),
+        JsonLogger.make("ordering", (line) => lines.push(line.slice(0, -1))),
       ),
     )
     for (const one of lines) assert.notInclude(one, "\n")
@@ -118,16 +118,25 @@ describe("a log line", () => {
   )
 })
 
+const turnedOver = (path: string, maxSize: string) => ({ path, maxSize, maxAge: "1d", maxFiles: 2 })
+
+const scopedFolder = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-log-"))),
+  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true })),
+)
+
 describe("the logger's layer", () => {
   it.scopedLive("appends to the file, from the least level up, and is written when it closes", () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-log-"))),
-        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true })),
-      )
+      const folder = yield* scopedFolder
       const file = Path.join(folder, "a.log")
       Fs.writeFileSync(file, "before\n")
-      const quiet = { service: "edge", minimumLevel: LogLevel.Warning, pretty: true, file }
+      const quiet = {
+        service: "edge",
+        minimumLevel: LogLevel.Warning,
+        pretty: true,
+        file: turnedOver(file, "1M"),
+      }
       yield* Effect.provide(
         Effect.zipRight(Effect.logInfo("no"), Effect.logError("yes")),
         JsonLogger.layer(quiet),
@@ -136,6 +145,49 @@ describe("the logger's layer", () => {
       assert.strictEqual(first, "before")
       assert.include(JSON.parse(second ?? ""), { level: "error", service: "edge", msg: "yes" })
       assert.deepStrictEqual(rest, [""])
+    }),
+  )
+
+  it.scopedLive("logs from another level on as soon as it is told so", () =>
+    Effect.gen(function* () {
+      const file = Path.join(yield* scopedFolder, "a.log")
+      yield* Effect.provide(
+        Effect.gen(function* () {
+          const control = yield* JsonLogger.LogControl
+          yield* Effect.logDebug("too small")
+          control.set(LogLevel.Debug)
+          assert.strictEqual(control.level(), "debug")
+          yield* Effect.logDebug("now shown")
+          control.set(LogLevel.Error)
+          yield* Effect.logWarning("too small again")
+        }),
+        JsonLogger.layer({
+          service: "edge",
+          minimumLevel: LogLevel.Info,
+          pretty: true,
+          file: turnedOver(file, "1M"),
+        }),
+      )
+      const lines = Fs.readFileSync(file, "utf8").trim().split("\n")
+      assert.deepStrictEqual(
+        lines.map((one) => JSON.parse(one).msg),
+        ["now shown"],
+      )
+    }),
+  )
+
+  it.effect("a secret that came as plain text isn't written, wherever it stands", () =>
+    Effect.gen(function* () {
+      const [record] = yield* logged(
+        Effect.logInfo("x").pipe(
+          Effect.annotateLogs({
+            password: "hush",
+            body: { refresh_token: "hush", deep: { secret: "hush" } },
+          }),
+        ),
+      )
+      assert.notInclude(JSON.stringify(record), "hush")
+      assert.strictEqual(record?.["password"], "<redacted>")
     }),
   )
 })
@@ -176,15 +228,54 @@ describe("LogSink", () => {
     sink.flush()
     assert.isAtMost(written, LogSink.MAX_HELD_CHARS + 6_000)
   })
+})
 
-  it("a file that can't be opened costs lines, and is tried again", () => {
-    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-log-"))
-    const { target, close } = LogSink.file(Path.join(folder, "later", "a.log"))
-    assert.isFalse(target("a\n"))
-    Fs.mkdirSync(Path.join(folder, "later"))
-    assert.isTrue(target("b\n"))
-    close()
-    assert.strictEqual(Fs.readFileSync(Path.join(folder, "later", "a.log"), "utf8"), "b\n")
-    Fs.rmSync(folder, { recursive: true })
-  })
+const until = (condition: () => boolean) =>
+  Effect.sync(condition).pipe(
+    Effect.repeat({ until: (held: boolean) => held, schedule: Schedule.spaced("20 millis") }),
+    Effect.timeout("20 seconds"),
+    Effect.orDie,
+  )
+
+describe("RotatingFile", () => {
+  const closed = (file: RotatingFile.RotatingFile) =>
+    Effect.async<void>((resume) => file.close(() => resume(Effect.void)))
+
+  it.scopedLive(
+    "turns a file over when it is full, loses no line of it, and keeps as many as it was told",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* scopedFolder
+        const path = Path.join(folder, "a.log")
+        const file = RotatingFile.make(path, turnedOver(path, "1K"))
+        const old = () => Fs.readdirSync(folder).filter((name) => /^a\.\d{8}-\d{4}-\d+\.log$/.test(name))
+        for (let n = 0; n < 5; n++) {
+          assert.isTrue(file.target(`${String(n).padEnd(1_100, "x")}\n`))
+          yield* until(() => old().length >= Math.min(n + 1, 2))
+        }
+        assert.isTrue(file.target("last\n"))
+        yield* closed(file)
+        assert.lengthOf(old(), 2)
+        assert.include(Fs.readFileSync(path, "utf8"), "last")
+        assert.strictEqual(file.lost(), 0)
+      }),
+  )
+
+  it.scopedLive("a file that can't be opened costs lines, and is tried again", () =>
+    Effect.gen(function* () {
+      const folder = yield* scopedFolder
+      const blocked = Path.join(folder, "later")
+      Fs.writeFileSync(blocked, "not a folder")
+      const path = Path.join(blocked, "a.log")
+      const file = RotatingFile.make(path, turnedOver(path, "1M"))
+      file.target("a\n")
+      yield* until(() => file.lost() === 1)
+      Fs.rmSync(blocked)
+      yield* until(() => {
+        file.target("b\n")
+        return Fs.existsSync(path) && Fs.readFileSync(path, "utf8").includes("b\n")
+      })
+      yield* closed(file)
+    }),
+  )
 })

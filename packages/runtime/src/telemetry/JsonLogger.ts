@@ -1,9 +1,10 @@
 /**
- * The log: one JSON object a line, `{time, level, service, msg, trace_id, span_id, …annotations, error}`. Times are
- * RFC 3339 in UTC with milliseconds, levels lower-case. On a terminal, people get Effect's pretty form instead.
+ * The log: one JSON object a line, `{level, time, service, msg, trace_id, span_id, …annotations, error}`, written by
+ * pino. Times are RFC 3339 in UTC with milliseconds, levels lower-case. On a terminal, people get Effect's pretty form
+ * instead. The least level that is logged can be changed while the process runs.
  */
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
@@ -12,8 +13,10 @@ import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as List from "effect/List"
 import * as Logger from "effect/Logger"
-import type * as LogLevel from "effect/LogLevel"
+import * as LogLevel from "effect/LogLevel"
+import { type Logger as Pino, pino } from "pino"
 import * as LogSink from "./LogSink.ts"
+import * as RotatingFile from "./RotatingFile.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /** The longest text of one field, in characters; a longer one is cut and says so. */
@@ -76,45 +79,109 @@ const asText = (part: unknown): string => {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined")
 }
 
-/** The line of one log call, without its line break. */
-export const line = (service: string, options: Logger.Logger.Options<unknown>): string => {
+/** What one log call says, but for its level. */
+const record = (service: string, options: Logger.Logger.Options<unknown>): Record<string, unknown> =>
   // Values that redact themselves (`Inspectable.Redactable`) look at the fiber that logs.
-  return Inspectable.withRedactableContext(options.context, () => {
+  Inspectable.withRedactableContext(options.context, () => {
     const parts = Array.isArray(options.message) ? options.message : [options.message]
-    const record: Record<string, unknown> = {
+    const fields: Record<string, unknown> = {
       time: options.date.toISOString(),
-      level: levelName(options.logLevel),
       service,
       msg: cut(parts.map(asText).join(" ")),
     }
     const context = FiberRefs.getOrDefault(options.context, FiberRef.currentContext) as Context.Context<never>
     const ids = TraceContext.idsIn(context)
     if (ids !== undefined) {
-      record["trace_id"] = ids.traceId
-      record["span_id"] = ids.spanId
+      fields["trace_id"] = ids.traceId
+      fields["span_id"] = ids.spanId
     }
     if (HashMap.size(options.annotations) > 0) {
       for (const [key, value] of options.annotations) {
-        record[RESERVED.has(key) ? `${key}_` : key] = plain(value)
+        fields[RESERVED.has(key) ? `${key}_` : key] = plain(value)
       }
     }
     if (List.isCons(options.spans)) {
       const now = options.date.getTime()
-      for (const span of options.spans) record[`${span.label}_ms`] = now - span.startTime
+      for (const span of options.spans) fields[`${span.label}_ms`] = now - span.startTime
     }
     if (!Cause.isEmpty(options.cause)) {
-      record["error"] = cut(Cause.pretty(options.cause, { renderErrorCause: true }))
+      fields["error"] = cut(Cause.pretty(options.cause, { renderErrorCause: true }))
     }
-    return JSON.stringify(record)
+    return fields
+  })
+
+/** Fields whose values are never written, wherever in a record they stand: secrets that came as plain text. */
+const SECRET_KEYS = [
+  "password",
+  "old_password",
+  "new_password",
+  "authorization",
+  "cookie",
+  "token",
+  "access_token",
+  "refresh_token",
+  "ticket",
+  "secret",
+  "private_jwk",
+]
+
+/** How the log is written: pino, with our field names. */
+const writer = (write: (line: string) => void): Pino =>
+  pino(
+    {
+      base: null,
+      // The record brings the time of the call.
+      timestamp: false,
+      level: "trace",
+      formatters: { level: (level) => ({ level }) },
+      redact: {
+        paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]),
+        censor: "<redacted>",
+      },
+    },
+    { write },
+  )
+
+/** A logger whose lines (with their line breaks) go to `write`. */
+export const make = (service: string, write: (line: string) => void): Logger.Logger<unknown, void> => {
+  const log = writer(write)
+  return Logger.make((options) => {
+    const fields = record(service, options)
+    switch (options.logLevel._tag) {
+      case "Fatal":
+        return log.fatal(fields)
+      case "Error":
+        return log.error(fields)
+      case "Warning":
+        return log.warn(fields)
+      case "Debug":
+        return log.debug(fields)
+      case "Trace":
+        return log.trace(fields)
+      default:
+        return log.info(fields)
+    }
   })
 }
+
+/** The least level that this process logs, while it runs. */
+export class LogControl extends Context.Tag("@floodgate/runtime/telemetry/LogControl")<
+  LogControl,
+  {
+    /** The name of the level, as `LOG_LEVEL` spells it. */
+    readonly level: () => string
+    readonly set: (level: LogLevel.LogLevel) => void
+    /** Lines that no target would take, or that one lost, since the start. */
+    readonly lost: () => number
+  }
+>() {}
 
 /** The settings of a process's log. */
 export interface JsonLoggerOptions {
   readonly service: string
   readonly minimumLevel: LogLevel.LogLevel
-  /** A file that gets every line as JSON, beside standard output. */
-  readonly file?: string
+  /** A file that gets every line as JSON, beside standard output, and when it is turned over. */
+  readonly file?: { readonly path: string } & RotatingFile.Rotation
   /** Whether standard output gets the pretty form; if it is a terminal, unless said. */
   readonly pretty?: boolean
 }
@@ -143,31 +210,53 @@ const scopedSink = (target: LogSink.Target, service: string) =>
       }),
   )
 
-const jsonTo = (sink: LogSink.LogSink, service: string): Logger.Logger<unknown, void> =>
-  Logger.make((options) => sink.write(line(service, options)))
+/** The longest that the file's last lines may hold up the end of the process. */
+const CLOSE_DEADLINE = "1 second"
 
 /** Replaces the default logger, until the scope closes. */
-export const layer = (options: JsonLoggerOptions): Layer.Layer<never> =>
+export const layer = (options: JsonLoggerOptions): Layer.Layer<LogControl> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const loggers: Array<Logger.Logger<unknown, void>> = []
+      const lost: Array<() => number> = []
+      const jsonTo = (sink: LogSink.LogSink) => {
+        lost.push(sink.lost)
+        loggers.push(make(options.service, (line) => sink.write(line.slice(0, -1))))
+      }
       if (options.pretty ?? process.stdout.isTTY === true) {
         loggers.push(Logger.prettyLogger())
       } else {
-        loggers.push(jsonTo(yield* scopedSink(LogSink.stdout, options.service), options.service))
+        jsonTo(yield* scopedSink(LogSink.stdout, options.service))
       }
       if (options.file !== undefined) {
-        const path = options.file
+        const { path, ...rotation } = options.file
         const file = yield* Effect.acquireRelease(
-          Effect.sync(() => LogSink.file(path)),
-          (opened) => Effect.sync(opened.close),
+          Effect.sync(() => RotatingFile.make(path, rotation)),
+          (opened) =>
+            Effect.async<void>((resume) => opened.close(() => resume(Effect.void))).pipe(
+              Effect.timeoutOption(CLOSE_DEADLINE),
+            ),
         )
-        loggers.push(jsonTo(yield* scopedSink(file.target, options.service), options.service))
+        lost.push(file.lost)
+        jsonTo(yield* scopedSink(file.target, options.service))
       }
+      let least = options.minimumLevel
+      const gate = (logger: Logger.Logger<unknown, void>) =>
+        Logger.make<unknown, void>((call) => {
+          if (LogLevel.greaterThanEqual(call.logLevel, least)) logger.log(call)
+        })
       return Layer.mergeAll(
         Logger.remove(Logger.defaultLogger),
-        Logger.minimumLogLevel(options.minimumLevel),
-        ...loggers.map((logger) => Logger.add(logger)),
+        // A fiber keeps the minimum that it began with, so what changes while they run is asked at the gate.
+        Logger.minimumLogLevel(LogLevel.All),
+        ...loggers.map((logger) => Logger.add(gate(logger))),
+        Layer.succeed(LogControl, {
+          level: () => levelName(least),
+          set: (level) => {
+            least = level
+          },
+          lost: () => lost.reduce((sum, count) => sum + count(), 0),
+        }),
       )
     }),
   )

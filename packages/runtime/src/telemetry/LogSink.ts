@@ -3,8 +3,6 @@
  * them (disk full, reader gone, reader slow) costs lines, never a request: what is lost is counted, and said by one
  * line as soon as the target works again.
  */
-import * as Fs from "node:fs"
-
 /** Takes a chunk of lines; `false` when it couldn't. Never throws. */
 export type Target = (chunk: string) => boolean
 
@@ -14,6 +12,8 @@ export interface LogSink {
   readonly write: (line: string) => void
   /** Writes what is gathered, now. */
   readonly flush: () => void
+  /** Lines lost since the start. */
+  readonly lost: () => number
 }
 
 /** The most characters held: by one turn of the loop, or by a pipe whose reader is slow. */
@@ -24,7 +24,13 @@ export const make = (target: Target, lostLine: (count: number) => string): LogSi
   let held: Array<string> = []
   let heldChars = 0
   let lost = 0
+  let lostEver = 0
   let scheduled = false
+
+  const lose = (lines: number): void => {
+    lost += lines
+    lostEver += lines
+  }
 
   const flush = (): void => {
     scheduled = false
@@ -34,14 +40,15 @@ export const make = (target: Target, lostLine: (count: number) => string): LogSi
     heldChars = 0
     const all = lost === 0 ? lines : [lostLine(lost), ...lines]
     if (target(`${all.join("\n")}\n`)) lost = 0
-    else lost += lines.length
+    else lose(lines.length)
   }
 
   return {
     flush,
+    lost: () => lostEver,
     write: (line) => {
       if (heldChars + line.length > MAX_HELD_CHARS) {
-        lost++
+        lose(1)
         return
       }
       held.push(line)
@@ -59,33 +66,4 @@ export const stdout: Target = (chunk) => {
   if (process.stdout.destroyed || process.stdout.writableLength > MAX_HELD_CHARS) return false
   process.stdout.write(chunk)
   return true
-}
-
-/** A file that is appended to. Opened at first use, and again after a failure, so that a full disk heals by itself. */
-export const file = (path: string): { readonly target: Target; readonly close: () => void } => {
-  let fd: number | undefined
-  const close = (): void => {
-    const open = fd
-    fd = undefined
-    if (open === undefined) return
-    try {
-      Fs.closeSync(open)
-    } catch {
-      // Nothing is to be had from a descriptor that can't even be closed.
-    }
-  }
-  return {
-    close,
-    target: (chunk) => {
-      try {
-        fd ??= Fs.openSync(path, "a", 0o640)
-        const bytes = Buffer.from(chunk)
-        for (let at = 0; at < bytes.length; ) at += Fs.writeSync(fd, bytes, at)
-        return true
-      } catch {
-        close()
-        return false
-      }
-    },
-  }
 }

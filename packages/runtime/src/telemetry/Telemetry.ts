@@ -1,5 +1,5 @@
 /**
- * The log and the tracer of a process, by its configuration: `LOG_LEVEL`, `LOG_FILE`, `OTEL_TRACES_EXPORTER`
+ * The log and the tracer of a process, by its configuration: `LOG_LEVEL`, `LOG_FILE` and its rotation, `OTEL_TRACES_EXPORTER`
  * (`otlp`, `jaeger` or `none`), `OTEL_TRACES_SAMPLER_ARG`, and the chosen exporter's endpoint.
  */
 import * as Config from "effect/Config"
@@ -13,7 +13,8 @@ import * as AppConfig from "../config/AppConfig.ts"
 import * as JsonLogger from "./JsonLogger.ts"
 import * as Sampling from "./Sampling.ts"
 
-const levels: Readonly<Record<string, LogLevel.LogLevel>> = {
+/** Levels as `LOG_LEVEL` spells them. */
+export const levels: Readonly<Record<string, LogLevel.LogLevel>> = {
   all: LogLevel.All,
   trace: LogLevel.Trace,
   debug: LogLevel.Debug,
@@ -87,10 +88,34 @@ export const jaegerEndpoint: Config.Config<string> = endpoint(
   "/api/traces",
 )
 
-const logger = (service: string): Layer.Layer<never, AppConfig.ConfigInvalid> =>
+const filled = (key: string, pattern: RegExp, problem: string, ordinary: string): Config.Config<string> =>
+  Config.string(key).pipe(
+    Config.mapOrFail((text) =>
+      pattern.test(text) ? Either.right(text) : Either.left(ConfigError.InvalidData([], problem)),
+    ),
+    Config.orElseIf({ if: ConfigError.isMissingDataOnly, orElse: () => Config.succeed(ordinary) }),
+  )
+
+/**
+ * `LOG_FILE`, and when it is turned over: at `LOG_MAX_SIZE` (64M), at the age of `LOG_MAX_AGE` (1d); `LOG_MAX_FILES`
+ * (8) old ones are kept.
+ */
+export const logFile = Config.all({
+  path: Config.nonEmptyString("LOG_FILE"),
+  maxSize: filled("LOG_MAX_SIZE", /^[1-9]\d{0,5}[BKMG]$/, "must be a size such as 64M", "64M"),
+  maxAge: filled(
+    "LOG_MAX_AGE",
+    /^([1-9]\d?d|(1|2|3|4|6|8|12|24)h)$/,
+    "must be an age such as 1d or 6h",
+    "1d",
+  ),
+  maxFiles: Config.map(filled("LOG_MAX_FILES", /^[1-9]\d{0,2}$/, "must be a count of files", "8"), Number),
+})
+
+const logger = (service: string): Layer.Layer<JsonLogger.LogControl, AppConfig.ConfigInvalid> =>
   Layer.unwrapEffect(
     Effect.map(
-      AppConfig.load(Config.all({ minimumLevel: logLevel, file: Config.option(Config.string("LOG_FILE")) })),
+      AppConfig.load(Config.all({ minimumLevel: logLevel, file: Config.option(logFile) })),
       ({ file, minimumLevel }) =>
         JsonLogger.layer({
           service,
@@ -129,5 +154,5 @@ const tracer = (service: string): Layer.Layer<never, AppConfig.ConfigInvalid> =>
  * The logger and the tracer of `service`. Invalid when a key above is; the tracer is closed before the log, so that
  * what it has to say is still logged.
  */
-export const layer = (service: string): Layer.Layer<never, AppConfig.ConfigInvalid> =>
+export const layer = (service: string): Layer.Layer<JsonLogger.LogControl, AppConfig.ConfigInvalid> =>
   Layer.provideMerge(tracer(service), logger(service))
