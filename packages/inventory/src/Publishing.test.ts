@@ -183,6 +183,34 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
       }),
     )
 
+    it.effect("a key is forgotten after its day, and not before", () =>
+      Effect.gen(function* () {
+        yield* openAll
+        const d = draft()
+        const first = yield* publish(d, "key-of-a-day")
+        const store = yield* ProductStore
+        yield* store.forgetKeys(100)
+        assert.isTrue((yield* publish(d, "key-of-a-day")).replayed)
+        const mysql = yield* Mysql
+        yield* mysql.run(
+          "test",
+          mysql.sql`UPDATE idempotency SET created_at = UTC_TIMESTAMP(3) - INTERVAL 25 HOUR WHERE product_id = ${first.product.id}`,
+        )
+        assert.isFalse(yield* store.forgetKeys(100))
+        const again = yield* publish(d, "key-of-a-day")
+        assert.notStrictEqual(again.product.id, first.product.id)
+      }),
+    )
+
+    it.effect("a sale beyond 2038 is kept to the millisecond", () =>
+      Effect.gen(function* () {
+        yield* openAll
+        const startTimeMs = Date.UTC(2050, 0, 1) + 7
+        const { product } = yield* publish(draft({ startTimeMs }))
+        assert.strictEqual((yield* (yield* Catalog).get(product.id)).product.startTimeMs, startTimeMs)
+      }),
+    )
+
     it.effect("every field out of bounds is named", () =>
       Effect.gen(function* () {
         const bad = draft({

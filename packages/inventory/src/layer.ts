@@ -25,6 +25,7 @@ import { SaleSwitchStore } from "./store/SaleSwitchStore.ts"
 import * as ShardFence from "./store/ShardFence.ts"
 import * as ShardSignals from "./store/ShardSignals.ts"
 import { StockStore } from "./store/StockStore.ts"
+import * as KeySweep from "./workers/KeySweep.ts"
 import * as Opener from "./workers/Opener.ts"
 import * as Recovery from "./workers/Recovery.ts"
 import * as Relay from "./workers/Relay.ts"
@@ -37,6 +38,7 @@ import * as StockSweep from "./workers/StockSweep.ts"
 /** Workers and the gRPC server: what runs. */
 const processes = Layer.mergeAll(
   GrpcServer.layer({ port: AppConfig.port("inventory"), services: [rpc] }),
+  KeySweep.layer,
   Opener.layer,
   Recovery.layer,
   Relay.layer,

@@ -15,6 +15,11 @@ export interface Values {
   /** ORDER_PAY_TIMEOUT_MS: how long an order may stay unpaid. */
   readonly payTimeoutMs: number
   /**
+   * ORDER_CANCEL_SILENCE_MS: how long a silent provider is asked while a cancelled order's stock is held; then the order
+   * is cancelled, and late money goes back.
+   */
+  readonly cancelSilenceMs: number
+  /**
    * ORDER_RETRY_DELAYS_MS: how long a reservation that failed by itself waits before each further try, one a retry
    * topic. Together under 10 s by default: whoever watches the dead letters, and the buyer, shall know soon; and under
    * the 30 s after which inventory's relay sends an undecided reservation once more.
@@ -54,7 +59,7 @@ const milliseconds = (key: string, byDefault: string) =>
   )
 
 const retryDelaysMs = Config.string("ORDER_RETRY_DELAYS_MS").pipe(
-  Config.withDefault("1000,2000,5000"),
+  Config.withDefault("500,1500,4000"),
   Config.mapOrFail((text) => {
     const [first, second, third, ...more] = text.split(",").map((part) => part.trim())
     const delays = [first, second, third].map((part) => (/^\d+$/.test(part ?? "") ? Number(part) : 0))
@@ -85,6 +90,7 @@ export const config: Config.Config<Values> = Config.all({
   orderNumKey: AppConfig.secret("ORDER_NUM_KEY"),
   inventorySchema,
   payTimeoutMs,
+  cancelSilenceMs: milliseconds("ORDER_CANCEL_SILENCE_MS", "60000"),
   retryDelaysMs,
   deadLetterDiscardMs: milliseconds("ORDER_DEAD_LETTER_DISCARD_MS", "900000"),
 })

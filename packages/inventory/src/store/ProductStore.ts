@@ -497,10 +497,21 @@ const make = Effect.gen(function* () {
     )
   })
 
+  /** Forgets keys that are out of their time; answers whether more may be. */
+  const forgetKeys = Effect.fn("ProductStore.forgetKeys")(function* (limit: number) {
+    const { affectedRows } = yield* mysql.run(
+      "product.forgetKeys",
+      affected(sql`DELETE FROM idempotency WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 24 HOUR
+        ORDER BY created_at LIMIT ${sql.literal(String(limit))}`),
+    )
+    return affectedRows === limit
+  })
+
   return {
     find,
     findMany,
     create,
+    forgetKeys,
     beginWarmUp,
     confirmWarmUp,
     unopened,

@@ -54,6 +54,9 @@ export class ShardFence extends Context.Tag("@floodgate/inventory/store/ShardFen
   }
 >() {}
 
+/** A recovery may wait longer for Redis than a buyer may, ms. */
+const RECOVERY = { deadlineMs: 5_000 }
+
 const RUN_ID = /run_id:([0-9a-f]+)/
 
 const ALL = Array.from({ length: Shards.SHARDS }, (_, shard) => shard)
@@ -102,7 +105,7 @@ const make = Effect.gen(function* () {
 
   const claim = Effect.fn("ShardFence.claim")(function* (shard: number, epoch: number) {
     const reply = yield* SaleScripts.claim
-      .run([ShardKeys.fence(shard)], [epoch])
+      .run([ShardKeys.fence(shard)], [epoch], RECOVERY)
       .pipe(Effect.provide(context))
     if (!Array.isArray(reply)) return yield* Effect.dieMessage("claim.lua answered in a shape of its own")
     const [state, found] = reply as [number, string]
@@ -116,7 +119,7 @@ const make = Effect.gen(function* () {
     sale: ShardSwitch = { revision: 0, paused: false },
   ) {
     const reply = yield* SaleScripts.fence
-      .run([ShardKeys.fence(shard)], [epoch, run_id, sale.revision, sale.paused ? 1 : 0])
+      .run([ShardKeys.fence(shard)], [epoch, run_id, sale.revision, sale.paused ? 1 : 0], RECOVERY)
       .pipe(Effect.provide(context))
     return reply === 1
   })

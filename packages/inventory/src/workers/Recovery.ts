@@ -65,6 +65,12 @@ const PRODUCT_DEADLINE_MS = 120_000
 
 const BATCH = 500
 
+/**
+ * How long Redis may take for one call, ms: nobody waits at a closed shard as a buyer does, and a round that gives up on
+ * a busy machine begins again from its start.
+ */
+const REDIS = { deadlineMs: 5_000 }
+
 interface ProductRow {
   readonly id: number
   readonly stock: number
@@ -149,15 +155,19 @@ const make = Effect.gen(function* () {
   )
 
   const generationsInRedis = (ids: ReadonlyArray<number>) =>
-    redis.run("recovery.generations", (c) =>
-      Promise.all(ids.map((id) => c.hget(ShardKeys.product(id), "gen"))),
+    redis.run(
+      "recovery.generations",
+      (c) => Promise.all(ids.map((id) => c.hget(ShardKeys.product(id), "gen"))),
+      REDIS,
     )
 
   /** Produces every entry that the shard's stream still holds. */
   const drain = Effect.fn("Recovery.drain")(function* (shard: number) {
     for (let from = "-"; ; ) {
-      const rows = yield* redis.run("recovery.drain", (c) =>
-        c.xrange(ShardKeys.stream(shard), from, "+", "COUNT", BATCH),
+      const rows = yield* redis.run(
+        "recovery.drain",
+        (c) => c.xrange(ShardKeys.stream(shard), from, "+", "COUNT", BATCH),
+        REDIS,
       )
       const last = rows.at(-1)
       if (last === undefined) return
@@ -216,6 +226,7 @@ const make = Effect.gen(function* () {
           ShardKeys.buyers(row.id, generation),
         ],
         [epoch, generation, first ? 1 : 0, expireAtS(row.end_ms), ...args],
+        REDIS,
       )
       .pipe(
         Effect.provide(context),
@@ -283,6 +294,7 @@ const make = Effect.gen(function* () {
                 row.state === "published",
                 epoch,
               ),
+              REDIS,
             )
             .pipe(Effect.provide(context))
           if (!Array.isArray(reply) || reply[0] !== 1) {
@@ -346,6 +358,8 @@ const make = Effect.gen(function* () {
       { concurrency: 64, discard: true },
     )
 
+    // Read after the claims: whoever changes it later tells the claimed shards by a higher revision, which stays.
+    const sale = yield* saleSwitch.read
     const products = yield* productsInScope
     const known = new Set(products.map(({ id }) => id))
     const byShard = new Map<number, Array<number>>()
@@ -357,7 +371,7 @@ const make = Effect.gen(function* () {
     const opened = new Set<number>()
     let reservations = 0
     const open = Effect.fnUntraced(function* (shard: number) {
-      const isOpen = yield* fence.open(shard, epoch, claims.get(shard)!, yield* saleSwitch.read)
+      const isOpen = yield* fence.open(shard, epoch, claims.get(shard)!, sale)
       if (!isOpen) return yield* new LoadRefused({ shard })
       opened.add(shard)
     })

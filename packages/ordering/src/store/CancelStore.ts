@@ -207,8 +207,9 @@ const make = Effect.gen(function* () {
         )
       }
       yield* sql`
-      UPDATE ${product} p JOIN JSON_TABLE(${JSON.stringify([...returned])}, '$[*]' COLUMNS (
-        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
+      UPDATE JSON_TABLE(${JSON.stringify([...returned])}, '$[*]' COLUMNS (
+        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j
+      STRAIGHT_JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
       SET p.stock = p.stock + j.quantity`
       yield* sql`
       INSERT INTO ${stockLog} (product_id, kind, ref, delta, created_at)

@@ -221,11 +221,12 @@ const make = Effect.gen(function* () {
       FROM JSON_TABLE(${rows}, '$[*]' COLUMNS (${orderRowColumns})) j
       JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.product_id`
 
+  // As when they were locked: a scan of a small table would wait for products of other batches, which wait for ours.
   const takeStock = (taken: ReadonlyArray<readonly [productId: number, quantity: number]>) =>
     affected(sql`
-      UPDATE ${product} p
-      JOIN JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
-        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
+      UPDATE JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
+        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j
+      STRAIGHT_JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
       SET p.stock = p.stock - j.quantity
       WHERE p.stock >= j.quantity`)
 

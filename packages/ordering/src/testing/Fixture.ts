@@ -97,6 +97,7 @@ const config = Layer.unwrapEffect(
       orderNumKey: Redacted.make(KEY),
       inventorySchema,
       payTimeoutMs: PAY_TIMEOUT_MS,
+      cancelSilenceMs: 60_000,
       retryDelaysMs: [100, 200, 300],
       deadLetterDiscardMs: DISCARD_MS,
     }),

@@ -33,26 +33,27 @@ const run = (
     const bus = yield* EventBus
     const handle = yield* OrderWorker.makeHandler
     const stopping = yield* Deferred.make<never>()
-    const consumer = yield* Effect.forkDaemon(
-      bus.consume({
-        group: topic,
-        topics: [topic],
-        maxBatch: MAX_BATCH,
-        handle: (batch: ReadonlyArray<IncomingMessage>) =>
-          Effect.forEach(
-            batch,
-            (message) =>
-              Effect.gen(function* () {
-                const rest = restMs(message.timestampMs, yield* Clock.currentTimeMillis, delayMs)
-                if (rest > 0) yield* Effect.raceFirst(Effect.sleep(rest), Deferred.await(stopping))
-                yield* handle([message])
-              }),
-            { discard: true },
-          ),
-      }),
-    )
-    return yield* Fiber.join(consumer).pipe(
-      Effect.onInterrupt(() => Effect.zipRight(Deferred.interrupt(stopping), Fiber.interrupt(consumer))),
+    const consume = bus.consume({
+      group: topic,
+      topics: [topic],
+      maxBatch: MAX_BATCH,
+      handle: (batch: ReadonlyArray<IncomingMessage>) =>
+        Effect.forEach(
+          batch,
+          (message) =>
+            Effect.gen(function* () {
+              const rest = restMs(message.timestampMs, yield* Clock.currentTimeMillis, delayMs)
+              if (rest > 0) yield* Effect.raceFirst(Effect.sleep(rest), Deferred.await(stopping))
+              yield* handle([message])
+            }),
+          { discard: true },
+        ),
+    })
+    // A fiber of its own, so that the rests end before the consumer is told to: it would wait for them.
+    return yield* Effect.acquireUseRelease(
+      Effect.forkDaemon(Effect.interruptible(consume)),
+      Fiber.join,
+      (consumer) => Effect.zipRight(Deferred.interrupt(stopping), Fiber.interrupt(consumer)),
     )
   })
 

@@ -95,6 +95,11 @@ export interface TellExtra {
   readonly amount?: number
 }
 
+export interface GateRow {
+  readonly state: "open" | "closed"
+  readonly active_payment_id: string | null
+}
+
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
   const relay = yield* Outbox.OutboxRelay
@@ -107,12 +112,20 @@ const make = Effect.gen(function* () {
       Effect.map((rows) => (rows[0] === undefined ? undefined : toIntent(rows[0]))),
     )
 
-  /** Locks the gate, making it where it is missing. */
+  const locked = (orderNum: string) => sql<GateRow>`
+    SELECT state, active_payment_id FROM order_gate WHERE order_num = ${orderNum} FOR UPDATE`
+
+  /**
+   * Locks the gate, making it where it is missing. Never INSERT IGNORE: it takes a shared lock of a row that is there,
+   * and two that hold it and both want the row are a deadlock.
+   */
   const lock = Effect.fnUntraced(function* (orderNum: string) {
-    yield* sql`INSERT IGNORE INTO order_gate (order_num, state) VALUES (${orderNum}, 'open')`
-    const rows = yield* sql<{ state: "open" | "closed"; active_payment_id: string | null }>`
-      SELECT state, active_payment_id FROM order_gate WHERE order_num = ${orderNum} FOR UPDATE`
-    return rows[0]!
+    const [there] = yield* locked(orderNum)
+    if (there !== undefined) return there
+    yield* sql`INSERT INTO order_gate (order_num, state) VALUES (${orderNum}, 'open')
+      ON DUPLICATE KEY UPDATE order_num = order_gate.order_num`
+    const [made] = yield* locked(orderNum)
+    return made!
   })
 
   const audit = (row: Audit.AuditRow) => Audit.append([row]).pipe(Effect.provideService(Mysql, mysql))
