@@ -53,6 +53,9 @@ const usersByKey = {
   needs: { identity: "busy", database: "where_needed" },
 } as const satisfies Row
 
+// The line is in Redis; inventory only says what is left, and the last it said will do.
+const queue = { class: "catalogue", needs: { identity: "held", inventory: "stale" } } as const satisfies Row
+
 const limits = { class: "admin", needs: { identity: "held", database: "busy" } } as const satisfies Row
 
 export const rows: Readonly<Record<string, Row>> = {
@@ -63,6 +66,9 @@ export const rows: Readonly<Record<string, Row>> = {
   "GET /products/:id": product,
   "GET /product/:id": product,
   "POST /products": { class: "trade", needs: { identity: "held", inventory: "busy" } },
+
+  "POST /products/:id/queue": queue,
+  "GET /products/:id/queue": queue,
 
   "POST /register": signIn,
   "POST /login": signIn,
