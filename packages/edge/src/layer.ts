@@ -4,6 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { RestApi } from "@floodgate/contracts/http/Api"
 import * as Sealer from "@floodgate/runtime/audit/Sealer"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as EventBus from "@floodgate/runtime/event-bus/EventBus"
 import * as Credential from "@floodgate/runtime/grpc/Credential"
 import * as Peers from "@floodgate/runtime/grpc/Peers"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
@@ -26,6 +27,7 @@ import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
+import * as QueueHandlers from "./handlers/QueueHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
@@ -35,13 +37,18 @@ import * as LimitSettings from "./limits/LimitSettings.ts"
 import * as LimitStore from "./limits/LimitStore.ts"
 import * as LimitsRedis from "./limits/LimitsRedis.ts"
 import * as ProductCache from "./products/ProductCache.ts"
+import * as QueueStore from "./queue/QueueStore.ts"
+import * as WaitingRoom from "./queue/WaitingRoom.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
+import * as RestockFeed from "./seckill/RestockFeed.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
+import * as SoldOutMarks from "./seckill/SoldOutMarks.ts"
 import * as Tickets from "./ticket/Tickets.ts"
 
 const handlers = Layer.mergeAll(
   AuthHandlers.layer,
   ProductHandlers.layer,
+  QueueHandlers.layer,
   OrderHandlers.layer,
   PaymentHandlers.layer,
   WalletHandlers.layer,
@@ -58,6 +65,7 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
+  Layer.provide(WaitingRoom.layer),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
   Layer.provide(LimitSettings.layer),
   Layer.provide(Revocations.layer),
@@ -84,7 +92,10 @@ const stores = Layer.mergeAll(
 )
 
 /** What all edges share for the length of a sale. */
-const shared = BucketStore.layer.pipe(Layer.provide(LimitsRedis.layer))
+const shared = Layer.mergeAll(BucketStore.layer, QueueStore.layer, RestockFeed.layer).pipe(
+  Layer.provideMerge(SoldOutMarks.layer),
+  Layer.provide([LimitsRedis.layer, EventBus.layer]),
+)
 
 const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
   Layer.provide(database),

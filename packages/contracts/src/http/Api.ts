@@ -15,6 +15,7 @@ import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
+import { QueueApi } from "./QueueApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
@@ -36,6 +37,7 @@ const withoutDecodeError = (spec: Record<string, any>): Record<string, any> => {
 export const RestApi = HttpApi.make("floodgate")
   .add(AuthApi)
   .add(ProductApi)
+  .add(QueueApi)
   .add(OrderApi)
   .add(PaymentApi)
   .add(WalletApi)
