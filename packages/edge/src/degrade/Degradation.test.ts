@@ -3,7 +3,7 @@ import { Busy, NotFound } from "@floodgate/contracts/errors/Errors"
 import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
-import { Breakers, defaults, gate, make } from "@floodgate/runtime/resilience/Breakers"
+import { type BreakerKind, Breakers, defaults, gate, make } from "@floodgate/runtime/resilience/Breakers"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -14,6 +14,7 @@ import * as Messages from "../testing/Messages.ts"
 import * as TestEdge from "../testing/TestEdge.ts"
 import * as Bulkheads from "./Bulkheads.ts"
 import * as Degradation from "./Degradation.ts"
+import * as Degrade from "./Degrade.ts"
 
 const routes = RouteTable.make().routes
 
@@ -29,7 +30,7 @@ const breakers = Layer.scoped(
 )
 
 /** Makes a dependency's breaker open, as failing calls would; the window is full of failures afterwards. */
-const trip = (kind: "grpc" | "mysql", instance?: string) =>
+const trip = (kind: BreakerKind, instance?: string) =>
   Effect.map(gate(kind, instance), (breaker) => {
     for (let n = 0; n < 1_000 && breaker.waitMs() === 0; n++) {
       const ticket = breaker.enter()
@@ -39,7 +40,7 @@ const trip = (kind: "grpc" | "mysql", instance?: string) =>
   })
 
 /** Makes it close again, as its probes would. */
-const heal = (kind: "grpc" | "mysql", instance?: string) =>
+const heal = (kind: BreakerKind, instance?: string) =>
   Effect.map(gate(kind, instance), (breaker) => {
     breakersClock.ms += breaker.waitMs()
     for (let n = 0; n < 2; n++) breaker.leave(breaker.enter(), "answered", 1, 1_000)
@@ -116,7 +117,8 @@ describe("Degradation", () => {
     }).pipe(Layer.provideMerge(breakers)),
     { excludeTestServices: true },
   )((it) => {
-    for (const dependency of ["identity", "inventory", "ordering", "payment"] as const) {
+    for (const dependency of Object.keys(Degrade.breakerOf) as ReadonlyArray<Degradation.Dependency>) {
+      const breaker = Degrade.breakerOf[dependency]
       it.effect(
         `with ${dependency} away, what can't do without it says so at once and when to come back`,
         () =>
@@ -128,7 +130,7 @@ describe("Degradation", () => {
             )
             assert.isNotEmpty(refusing)
             for (const { method, path, rawBody } of refusing) {
-              yield* trip("grpc", dependency)
+              yield* trip(...breaker)
               const answer = yield* ask(pathOf(path), {
                 method,
                 headers: { "idempotency-key": "k" },
@@ -143,14 +145,14 @@ describe("Degradation", () => {
               ({ method, path }) => Degradation.of(method, path).needs[dependency] !== "busy",
             )
             for (const { method, path, rawBody } of others) {
-              yield* trip("grpc", dependency)
+              yield* trip(...breaker)
               const answer = yield* ask(pathOf(path), {
                 method,
                 ...(method === "GET" ? {} : { body: rawBody ? "{}" : {} }),
               })
               assert.isFalse(isDegraded(answer), `${method} ${path} answered ${answer.status} ${answer.text}`)
             }
-            yield* heal("grpc", dependency)
+            yield* heal(...breaker)
           }),
       )
     }
