@@ -37,7 +37,7 @@ export const facts: Record<Service, ServiceFacts> = {
     opsPort: "edgeOps",
     scheme: "http",
     database: "edge",
-    needsBus: false,
+    needsBus: true,
     devOnly: false,
   },
   identity: {

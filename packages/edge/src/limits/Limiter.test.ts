@@ -166,8 +166,10 @@ layer(TestRedis.layer, live)("limits on Redis", (it) => {
       const own = settings({ "seckill-product": { rate: 500, burst: 100 } })
       const limiter = yield* newEdge(own)
       const commands = Effect.map(
-        server.command("EVAL return(redis.call('INFO','stats'):match('total_commands_processed:(%d+)')) 0"),
-        Number,
+        server.command(
+          `EVAL "return tonumber(string.match(redis.call('INFO','stats'),'total_commands_processed:(%d+)'))" 0`,
+        ),
+        (answer) => Number(answer.slice(1)),
       )
       const before = yield* commands
       const beganMs = performance.now()
