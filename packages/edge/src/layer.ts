@@ -32,6 +32,7 @@ import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as PushHandlers from "./handlers/PushHandlers.ts"
+import * as QueueHandlers from "./handlers/QueueHandlers.ts"
 import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
 import * as SaleHandlers from "./handlers/SaleHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
@@ -47,14 +48,19 @@ import * as ProductCache from "./products/ProductCache.ts"
 import * as Journal from "./push/Journal.ts"
 import * as OrderFeed from "./push/OrderFeed.ts"
 import * as Push from "./push/Push.ts"
+import * as QueueStore from "./queue/QueueStore.ts"
+import * as WaitingRoom from "./queue/WaitingRoom.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
+import * as RestockFeed from "./seckill/RestockFeed.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
+import * as SoldOutMarks from "./seckill/SoldOutMarks.ts"
 import * as Tickets from "./ticket/Tickets.ts"
 
 const handlers = Layer.mergeAll(
   AuthHandlers.layer,
   ProductHandlers.layer,
   PushHandlers.layer,
+  QueueHandlers.layer,
   OrderHandlers.layer,
   PaymentHandlers.layer,
   WalletHandlers.layer,
@@ -79,6 +85,7 @@ const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
   Layer.provide(Push.layer),
+  Layer.provide(WaitingRoom.layer),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
   Layer.provide(LimitSettings.layer),
   Layer.provide(Revocations.layer),
@@ -105,13 +112,17 @@ const stores = Layer.mergeAll(
 )
 
 /** What all edges share for the length of a sale. */
-const shared = Layer.mergeAll(BucketStore.layer, Journal.layer).pipe(Layer.provide(LimitsRedis.layer))
+const shared = Layer.mergeAll(
+  BucketStore.layer,
+  QueueStore.layer,
+  Journal.layer,
+  RestockFeed.layer,
+  OrderFeed.layer.pipe(Layer.provide(Journal.layer)),
+).pipe(Layer.provideMerge(SoldOutMarks.layer), Layer.provide([LimitsRedis.layer, EventBus.layer]))
 
 const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
   Layer.provide(database),
 )
 
 /** The edge as a process: configuration, credential, its database, the bus, and the four services by gRPC. */
-export const layer = Layer.merge(server, OrderFeed.layer.pipe(Layer.provide(EventBus.layer))).pipe(
-  Layer.provide(infrastructure),
-)
+export const layer = server.pipe(Layer.provide(infrastructure))

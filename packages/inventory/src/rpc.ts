@@ -197,7 +197,7 @@ export const rpc = GrpcServer.service(InventoryRpc, {
       detail: answers.details.map(BigInt),
       liveOrderNums: answers.live_order_nums,
       serverTimeMs: BigInt(answers.server_time_ms),
-      stock: BigInt(Math.max(0, answers.stock)),
+      stock: BigInt(answers.stock),
       stockVersion: BigInt(answers.stock_version),
     }
   }),

@@ -32,7 +32,9 @@ const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unk
     )
   }
   if (audited.some((service) => chosen.has(service))) keys.push(AuditConfig.config)
-  if (chosen.has("edge")) keys.push(AppConfig.secretList("TICKET_KEYS"))
+  if (chosen.has("edge")) {
+    keys.push(AppConfig.secretList("TICKET_KEYS"), AppConfig.redactedUrl("REDIS_LIMITS_URL"))
+  }
   if (chosen.has("payment")) keys.push(Config.nonEmptyString("PUBLIC_URL"))
   for (const service of chosen) {
     const { database } = facts[service]

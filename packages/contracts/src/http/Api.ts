@@ -20,6 +20,7 @@ import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
 import { PushApi, StreamApi } from "./PushApi.ts"
+import { QueueApi } from "./QueueApi.ts"
 import { ReconciliationApi } from "./ReconciliationApi.ts"
 import { SaleApi } from "./SaleApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
@@ -44,6 +45,7 @@ const withoutDecodeError = (spec: Record<string, any>): Record<string, any> => {
 export const RestApi = HttpApi.make("floodgate")
   .add(AuthApi)
   .add(ProductApi)
+  .add(QueueApi)
   .add(OrderApi)
   .add(PaymentApi)
   .add(WalletApi)

@@ -342,8 +342,7 @@ const method = (
         return
       }
       const startedAt = Date.now()
-      channel.inFlight++
-      // grpc-js calls back exactly once, for a cancelled call too.
+      // grpc-js calls back exactly once, for a cancelled call too, and never before this returns.
       const call = channel.grpc.makeUnaryRequest(
         path,
         sameBuffer,
@@ -366,6 +365,7 @@ const method = (
           resume(error === null ? Effect.succeed(answer!) : Effect.fail(error))
         },
       )
+      channel.inFlight++
       return Effect.sync(() => call.cancel())
     })
 

@@ -90,6 +90,8 @@ const expectations: Record<string, Expectation> = {
   "GET /payments/:payment_id": { who: accounts, whose: "owner" },
   "POST /seckill": { who: accounts },
   "POST /products": { who: ["operator", "admin"] },
+  "POST /products/:id/queue": { who: accounts },
+  "GET /products/:id/queue": { who: accounts },
   "GET /admin/users": { who: ["risk", "auditor", "admin"] },
   "GET /admin/users/:id": { who: ["risk", "auditor", "admin"] },
   "POST /admin/users/:id/ban": { who: ["risk", "admin"] },

@@ -1,23 +1,36 @@
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, describe, expect, it, layer } from "@effect/vitest"
 import { Busy, NotFound } from "@floodgate/contracts/errors/Errors"
-import { Breakers, defaults, gate } from "@floodgate/runtime/resilience/Breakers"
+import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
+import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
+import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
+import { type BreakerKind, Breakers, defaults, gate, make } from "@floodgate/runtime/resilience/Breakers"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as RouteTable from "../http/RouteTable.ts"
 import * as KeyPolicy from "../idempotency/KeyPolicy.ts"
 import * as Messages from "../testing/Messages.ts"
 import * as TestEdge from "../testing/TestEdge.ts"
 import * as Bulkheads from "./Bulkheads.ts"
 import * as Degradation from "./Degradation.ts"
+import * as Degrade from "./Degrade.ts"
 
 const routes = RouteTable.make().routes
 
 /** A path that fits a pattern. */
 const pathOf = (pattern: string): string => pattern.replace(":channel", "sandbox").replace(/:[a-z_]+/g, "42")
 
+/** The breakers' time: on a busy machine a pause of theirs is over before a request is sent. */
+const breakersClock = { ms: 0 }
+
+const breakers = Layer.scoped(
+  Breakers,
+  make(defaults, () => breakersClock.ms),
+)
+
 /** Makes a dependency's breaker open, as failing calls would; the window is full of failures afterwards. */
-const trip = (kind: "grpc" | "mysql", instance?: string) =>
+const trip = (kind: BreakerKind, instance?: string) =>
   Effect.map(gate(kind, instance), (breaker) => {
     for (let n = 0; n < 1_000 && breaker.waitMs() === 0; n++) {
       const ticket = breaker.enter()
@@ -27,18 +40,10 @@ const trip = (kind: "grpc" | "mysql", instance?: string) =>
   })
 
 /** Makes it close again, as its probes would. */
-const heal = (kind: "grpc" | "mysql", instance?: string) =>
-  Effect.gen(function* () {
-    const breaker = yield* gate(kind, instance)
-    const breakers = yield* Breakers
-    const name = instance === undefined ? kind : `${kind}:${instance}`
-    const until = Date.now() + 10_000
-    while (breakers.states()[name]?.state !== "closed") {
-      if (Date.now() > until) return yield* Effect.dieMessage("the breaker doesn't close")
-      const ticket = breaker.enter()
-      if (ticket > 0) breaker.leave(ticket, "answered", 1, 1_000)
-      else yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
-    }
+const heal = (kind: BreakerKind, instance?: string) =>
+  Effect.map(gate(kind, instance), (breaker) => {
+    breakersClock.ms += breaker.waitMs()
+    for (let n = 0; n < 2; n++) breaker.leave(breaker.enter(), "answered", 1, 1_000)
   })
 
 const isDegraded = (answer: TestEdge.Answer): boolean => answer.status === 503 && answer.json?.code === 530
@@ -52,6 +57,35 @@ describe("Degradation", () => {
       routes.map(({ method, path }) => `${method} ${path}`),
       "a new route says in Degradation.ts what it does when something behind it is away",
     )
+  })
+
+  it("the guide's page shows the table", async () => {
+    const cell = (needs: Degradation.Row["needs"]) =>
+      Object.entries(needs)
+        .map(([dependency, answer]) => `${dependency}: ${answer}`)
+        .join(", ")
+    const lines = Object.entries(Degradation.rows).map(
+      ([route, row]) => `| \`${route}\` | ${row.class} | ${cell(row.needs)} |`,
+    )
+    const bounds = Object.entries(Degradation.bounds).map(
+      ([name, { atOnce, waiting }]) => `| ${name} | ${atOnce} | ${waiting} |`,
+    )
+    const page = [
+      "# What each route answers when something is away",
+      "",
+      "Made from `edge/src/degrade/Degradation.ts`; the words are explained in [When something is away](degradation.md).",
+      "",
+      "| route | class | while it is away |",
+      "| --- | --- | --- |",
+      ...lines,
+      "",
+      "| class | in hand at once | waiting |",
+      "| --- | --- | --- |",
+      ...bounds,
+      "",
+    ].join("\n")
+    // After a change of the table: run this test with -u.
+    await expect(page).toMatchFileSnapshot("../../../../docs/guides/degradation-routes.md")
   })
 
   it("a route whose idempotency keys are the edge's needs their database", () => {
@@ -80,10 +114,11 @@ describe("Degradation", () => {
               : Effect.succeed(Messages.products([Messages.product()], "")),
           ),
       },
-    }).pipe(Layer.provideMerge(Breakers.layer)),
+    }).pipe(Layer.provideMerge(breakers)),
     { excludeTestServices: true },
   )((it) => {
-    for (const dependency of ["identity", "inventory", "ordering", "payment"] as const) {
+    for (const dependency of Object.keys(Degrade.breakerOf) as ReadonlyArray<Degradation.Dependency>) {
+      const breaker = Degrade.breakerOf[dependency]
       it.effect(
         `with ${dependency} away, what can't do without it says so at once and when to come back`,
         () =>
@@ -95,7 +130,7 @@ describe("Degradation", () => {
             )
             assert.isNotEmpty(refusing)
             for (const { method, path, rawBody } of refusing) {
-              yield* trip("grpc", dependency)
+              yield* trip(...breaker)
               const answer = yield* ask(pathOf(path), {
                 method,
                 headers: { "idempotency-key": "k" },
@@ -110,14 +145,14 @@ describe("Degradation", () => {
               ({ method, path }) => Degradation.of(method, path).needs[dependency] !== "busy",
             )
             for (const { method, path, rawBody } of others) {
-              yield* trip("grpc", dependency)
+              yield* trip(...breaker)
               const answer = yield* ask(pathOf(path), {
                 method,
                 ...(method === "GET" ? {} : { body: rawBody ? "{}" : {} }),
               })
               assert.isFalse(isDegraded(answer), `${method} ${path} answered ${answer.status} ${answer.text}`)
             }
-            yield* heal("grpc", dependency)
+            yield* heal(...breaker)
           }),
       )
     }
@@ -151,6 +186,54 @@ describe("Degradation", () => {
         const after = yield* ask("/products")
         assert.isUndefined(after.headers["age"])
       }),
+    )
+  })
+
+  it.live("the rush is answered at once, and once, while inventory's breaker is open", () => {
+    let asked = 0
+    return Effect.gen(function* () {
+      const inventory = yield* GrpcClient.make(InventoryRpc, {
+        url: "127.0.0.1:1",
+        credential: yield* ServiceCredential.ServiceCredential,
+        gate: {
+          enter: () => {
+            asked++
+            return -500
+          },
+          leave: () => {},
+        },
+      })
+      yield* Effect.gen(function* () {
+        const { ask } = yield* TestEdge.TestEdge
+        const startedAt = performance.now()
+        const answer = yield* ask("/seckill", {
+          body: { product_id: 42 },
+          headers: TestEdge.bearer({ userId: 7, username: "anna", roles: ["customer"] }),
+        })
+        assert.isTrue(isDegraded(answer), answer.text)
+        assert.isAtLeast(Number(answer.headers["retry-after"]), 1)
+        // Nothing was sent, so there is no number to ask for, and nothing to try again.
+        assert.isUndefined(answer.json.data?.order_num)
+        assert.strictEqual(asked, 1)
+        assert.isBelow(performance.now() - startedAt, 800)
+      }).pipe(
+        Effect.provide(
+          TestEdge.layer({
+            inventory: {
+              reserveBatch: inventory.reserveBatch,
+              getProduct: () => Effect.succeed(Messages.product()),
+            },
+          }),
+        ),
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        ServiceCredential.layer({
+          service: "edge",
+          keys: [Redacted.make("a-service-key-that-only-tests-know")],
+        }),
+      ),
     )
   })
 

@@ -6,8 +6,12 @@
  * its caller is known or its idempotency key is claimed.
  */
 
-/** What a route may need. `database` is this edge's own: idempotency keys, and the trail of what was changed here. */
-export type Dependency = "identity" | "inventory" | "ordering" | "payment" | "database"
+/**
+ * What a route may need. `database` is this edge's own: idempotency keys, and the trail of what was changed here. `limits`
+ * is the Redis of limits and waiting rooms; it isn't named where only limits need it, since without it every edge limits
+ * by itself.
+ */
+export type Dependency = "identity" | "inventory" | "ordering" | "payment" | "database" | "limits"
 
 /** What a route answers while a dependency is known to be away. */
 export type Answer =
@@ -53,6 +57,12 @@ const usersByKey = {
   needs: { identity: "busy", database: "where_needed" },
 } as const satisfies Row
 
+// The line is in Redis; inventory only says what is left, and the last it said will do.
+const queue = {
+  class: "catalogue",
+  needs: { identity: "held", inventory: "stale", limits: "busy" },
+} as const satisfies Row
+
 const limits = { class: "admin", needs: { identity: "held", database: "busy" } } as const satisfies Row
 
 export const rows: Readonly<Record<string, Row>> = {
@@ -63,6 +73,9 @@ export const rows: Readonly<Record<string, Row>> = {
   "GET /products/:id": product,
   "GET /product/:id": product,
   "POST /products": { class: "trade", needs: { identity: "held", inventory: "busy" } },
+
+  "POST /products/:id/queue": queue,
+  "GET /products/:id/queue": queue,
 
   "POST /register": signIn,
   "POST /login": signIn,

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Degradation from "./Degradation.ts"
 
 /** The breaker of every dependency. */
-const breakerOf: Readonly<
+export const breakerOf: Readonly<
   Record<Degradation.Dependency, readonly [kind: Breakers.BreakerKind, instance?: string]>
 > = {
   identity: ["grpc", "identity"],
@@ -13,6 +13,7 @@ const breakerOf: Readonly<
   ordering: ["grpc", "ordering"],
   payment: ["grpc", "payment"],
   database: ["mysql"],
+  limits: ["redis", "limits"],
 }
 
 /**

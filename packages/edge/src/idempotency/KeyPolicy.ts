@@ -43,6 +43,8 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /admin/sale/pause": "edge",
   "POST /admin/sale/resume": "edge",
 
+  // Joining twice is joining once, and a ticket is stored nowhere.
+  "POST /products/:id/queue": "none",
   // Passwords in the body. A name is registered once; a second change finds the old password gone.
   "POST /register": "none",
   "POST /password": "none",

@@ -31,7 +31,8 @@ export class BucketStore extends Context.Tag("@floodgate/edge/limits/BucketStore
 
 const script = RedisScript.define("bucket", { keys: 1 })
 
-export const make = Effect.gen(function* () {
+/** The store, with a deadline for each draw (ms). */
+export const make = Effect.fnUntraced(function* (deadlineMs: number = DEADLINE_MS) {
   const redis = yield* Redis
   yield* script.preload
   const edge = randomBytes(6).toString("base64url")
@@ -39,7 +40,7 @@ export const make = Effect.gen(function* () {
     draw: ({ key, rate, shared, spent, wanted }) =>
       script
         .run([`limit:${key}`], [rate.rate, rate.burst, spent, wanted, shared ? edge : ""], {
-          deadlineMs: DEADLINE_MS,
+          deadlineMs,
         })
         .pipe(
           Effect.map((answer) => {
@@ -51,4 +52,4 @@ export const make = Effect.gen(function* () {
   })
 })
 
-export const layer = Layer.effect(BucketStore, make)
+export const layer = Layer.effect(BucketStore, make())

@@ -7,6 +7,7 @@ import { make, Redis, type RedisService } from "@floodgate/runtime/redis/Redis"
 import { RedisUnavailable } from "@floodgate/runtime/redis/RedisError"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -32,6 +33,7 @@ export const layer = Layer.scoped(
   Effect.gen(function* () {
     yield* AppConfig.load(url)
     const scope = yield* Effect.scope
+    const first = yield* Deferred.make<RedisService>()
     let redis: RedisService | undefined
     const connect = make({ url, name: "limits" }).pipe(
       Effect.tapErrorTag("RedisUnavailable", () =>
@@ -40,21 +42,20 @@ export const layer = Layer.scoped(
       Effect.retry(Schedule.spaced(RETRY_MS)),
       Effect.tap((made) => {
         redis = made
+        return Deferred.succeed(first, made)
       }),
       Effect.orDie,
     )
     // A connection that is there is waited for: at an edge's start its first requests are limited like all others.
     yield* Effect.raceFirst(
-      Effect.forkIn(connect, scope).pipe(Effect.flatMap((fiber) => fiber.await)),
+      Effect.zipRight(Effect.forkIn(connect, scope), Deferred.await(first)),
       Effect.sleep(RETRY_MS),
     )
     const run: RedisService["run"] = (op, f, options) =>
       redis === undefined ? connecting(op, f, options) : redis.run(op, f, options)
     return Redis.of({
       run,
-      duplicate: Effect.suspend(() =>
-        redis === undefined ? Effect.dieMessage("limits have no blocking reads") : redis.duplicate,
-      ),
+      duplicate: Effect.flatMap(Deferred.await(first), ({ duplicate }) => duplicate),
     })
   }),
 )

@@ -16,6 +16,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
@@ -36,6 +37,8 @@ const PATIENCE_MS = 1_500
 /** A product's life (ms), jittered so that a crowd of them doesn't expire as one. */
 const MIN_LIFE_MS = 200
 const MAX_LIFE_MS = 400
+/** How old what `peek` shows may get before it is asked for again (ms): thousands of products are peeked at in a rush. */
+const PEEK_LIFE_MS = 5_000
 /** An unknown id's life (ms): ids are given in order, and one that is published here is dropped from the list. */
 const MIN_UNKNOWN_LIFE_MS = 4_000
 const MAX_UNKNOWN_LIFE_MS = 5_000
@@ -55,6 +58,13 @@ export class ProductCache extends Context.Tag("@floodgate/edge/products/ProductC
   ProductCache,
   {
     readonly get: (productId: number) => Effect.Effect<CachedProduct, ReadError>
+    /** The product itself, as old as what {@link get} answers. */
+    readonly messageOf: (productId: number) => Effect.Effect<Message, ReadError>
+    /**
+     * The product as last known, without waiting; asked for again in the background where that was a while ago. For
+     * what hardly ever changes. Undefined where nothing is known.
+     */
+    readonly peek: (productId: number) => Message | undefined
     /** Takes in what a write has just answered. */
     readonly put: (message: Message) => Effect.Effect<void>
   }
@@ -89,6 +99,7 @@ export const make = Effect.gen(function* () {
   const serverClock = yield* ServerClock
   const clock = yield* Effect.clock
   const scope = yield* Effect.scope
+  const run = yield* FiberSet.makeRuntime<never>()
   const refreshes = yield* Effect.makeSemaphore(MAX_REFRESHES)
   const discoveries = yield* Effect.makeSemaphore(MAX_DISCOVERIES)
   const known = new Map<number, Known>()
@@ -180,22 +191,35 @@ export const make = Effect.gen(function* () {
   const show = (entry: Known): CachedProduct =>
     nowMs() - entry.fetchedMs > MAX_LIFE_MS ? age(entry) : entry.value
 
+  const get = (id: number): Effect.Effect<CachedProduct, ReadError> =>
+    Effect.suspend(() => {
+      const entry = known.get(id)
+      if (entry !== undefined) {
+        if (entry.expiresMs > nowMs()) return Effect.succeed(show(entry))
+        return lookup(id).pipe(
+          Effect.timeoutFail({ duration: PATIENCE_MS, onTimeout: () => new Busy({}) }),
+          Effect.catchTag("Busy", (error) => stale(id, error)),
+        )
+      }
+      const missingUntilMs = missing.get(id)
+      return missingUntilMs !== undefined && missingUntilMs > nowMs()
+        ? Effect.fail(new NotFound({}))
+        : lookup(id)
+    })
+
   return ProductCache.of({
-    get: (id) =>
-      Effect.suspend(() => {
+    get,
+    messageOf: (id) =>
+      Effect.flatMap(get(id), () => {
         const entry = known.get(id)
-        if (entry !== undefined) {
-          if (entry.expiresMs > nowMs()) return Effect.succeed(show(entry))
-          return lookup(id).pipe(
-            Effect.timeoutFail({ duration: PATIENCE_MS, onTimeout: () => new Busy({}) }),
-            Effect.catchTag("Busy", (error) => stale(id, error)),
-          )
-        }
-        const missingUntilMs = missing.get(id)
-        return missingUntilMs !== undefined && missingUntilMs > nowMs()
-          ? Effect.fail(new NotFound({}))
-          : lookup(id)
+        return entry === undefined ? Effect.fail(new Busy({})) : Effect.succeed(entry.message)
       }),
+    peek: (id) => {
+      const entry = known.get(id)
+      if (entry === undefined) return undefined
+      if (nowMs() - entry.fetchedMs > PEEK_LIFE_MS && !pending.has(id)) run(Effect.ignore(lookup(id)))
+      return entry.message
+    },
     put: (message) => Effect.asVoid(remember(message)),
   })
 })

@@ -10,6 +10,7 @@ import * as Messages from "../testing/Messages.ts"
 import * as Coalescer from "./Coalescer.ts"
 import type { ReserveOutcome } from "./ReserveAnswer.ts"
 import * as ServerClock from "./ServerClock.ts"
+import * as SoldOutMarks from "./SoldOutMarks.ts"
 
 interface Call {
   readonly productId: bigint
@@ -39,7 +40,11 @@ const makeInventory = () => {
         return yield* Deferred.await(reply)
       }),
   })
-  const layer = Coalescer.layer.pipe(Layer.provide(peers), Layer.provideMerge(ServerClock.layer))
+  const layer = Coalescer.layer.pipe(
+    Layer.provide(peers),
+    Layer.provideMerge(ServerClock.layer),
+    Layer.provide(SoldOutMarks.layer),
+  )
   return { calls, layer }
 }
 

@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { notExecuted, type ReserveOutcome, unknown } from "./ReserveAnswer.ts"
 import { ServerClock } from "./ServerClock.ts"
+import { SoldOutMarks } from "./SoldOutMarks.ts"
 
 /** How long a batch gathers while others are under way. */
 export const MAX_WAIT_MS = 2
@@ -81,6 +82,7 @@ const endOfTurn = Effect.async<void>((resume) => {
 export const make = Effect.gen(function* () {
   const inventory = yield* InventoryClient
   const serverClock = yield* ServerClock
+  const marks = yield* SoldOutMarks
   const clock = yield* Effect.clock
   const run = yield* FiberSet.makeRuntime<never>()
   const lanes = new Map<number, Lane>()
@@ -175,6 +177,7 @@ export const make = Effect.gen(function* () {
     )
     const answered = Effect.flatMap(request, (response) => {
       serverClock.learn(Number(response.serverTimeMs), sentMs, nowMs())
+      marks.learn(lane.productId, Number(response.stock), Number(response.stockVersion))
       let boughtAt = 0
       return settle(lane, batch, (i) => {
         const code = response.code[i]

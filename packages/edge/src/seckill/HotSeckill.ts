@@ -5,15 +5,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import {
   Banned,
+  Busy,
   type FloodgateError,
   Internal,
   InvalidInput,
   Unauthenticated,
+  WaitingRoom as WaitingRoomError,
 } from "@floodgate/contracts/errors/Errors"
+import type { Product } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import type { LimitName } from "@floodgate/contracts/http/AdminLimit"
 import type { User } from "@floodgate/contracts/http/Auth"
 import { HEADER, isIdempotencyKey } from "@floodgate/contracts/http/IdempotencyKey"
 import type { SeckillPayload } from "@floodgate/contracts/http/Seckill"
+import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import * as Breakers from "@floodgate/runtime/resilience/Breakers"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -25,11 +30,15 @@ import * as Reply from "../http/Reply.ts"
 import * as RequestSpan from "../http/RequestSpan.ts"
 import { type BaseHeaders, send } from "../http/Send.ts"
 import * as Limits from "../limits/Limiter.ts"
+import { ProductCache } from "../products/ProductCache.ts"
+import { WaitingRoom } from "../queue/WaitingRoom.ts"
 import { Coalescer } from "./Coalescer.ts"
+import * as Overflow from "./Overflow.ts"
 import * as RequestId from "./RequestId.ts"
 import * as ReserveAnswer from "./ReserveAnswer.ts"
 import * as SeckillRequest from "./SeckillRequest.ts"
 import { ServerClock } from "./ServerClock.ts"
+import { SoldOutMarks } from "./SoldOutMarks.ts"
 
 export const PATH = "/seckill"
 
@@ -43,6 +52,7 @@ export type HotListener = (
 /** For the span of a request whose client left; nobody is answered with it. */
 const CLIENT_LEFT = 499
 
+const soldOut: ReserveAnswer.ReserveOutcome = { ...ReserveAnswer.notExecuted, code: ReserveCode.SOLD_OUT }
 const internal = new Internal({})
 const banned = new Banned({})
 const unauthenticated = new Unauthenticated({})
@@ -53,6 +63,10 @@ export const make = Effect.gen(function* () {
   const coalescer = yield* Coalescer
   const serverClock = yield* ServerClock
   const limiter = yield* Limits.Limiter
+  const marks = yield* SoldOutMarks
+  const products = yield* ProductCache
+  const room = yield* WaitingRoom
+  const inventory = yield* Breakers.gate("grpc", "inventory")
   const spans = yield* RequestSpan.make
   const run = yield* FiberSet.makeRuntime<never>()
 
@@ -96,6 +110,59 @@ export const make = Effect.gen(function* () {
       }
     }
 
+    /** Past the waiting room, where the product has one, and past the product's own limit. */
+    const approach = (user: User, payload: SeckillPayload, key: string | undefined): void => {
+      const product = products.peek(payload.product_id)
+      if (product !== undefined) pass(product, user, payload, key)
+      else {
+        // Known from here on. Where it can't be, inventory says what there is to say.
+        run(
+          Effect.matchCause(products.messageOf(payload.product_id), {
+            onFailure: () => attempt(() => pass(undefined, user, payload, key)),
+            onSuccess: (found) => attempt(() => pass(found, user, payload, key)),
+          }),
+        )
+      }
+    }
+
+    const pass = (
+      product: Product | undefined,
+      user: User,
+      payload: SeckillPayload,
+      key: string | undefined,
+    ): void => {
+      const visitor = {
+        userId: user.userId,
+        productId: payload.product_id,
+        device: undefined,
+        ticket: payload.ticket,
+      }
+      const waitingRoom = product?.access?.waitingRoom === true
+      const admitted = waitingRoom && room.admits(visitor)
+      const settle = (over: boolean, waitMs: number): void => {
+        const verdict = Overflow.decide({ waitingRoom, admitted, over, degraded: inventory.waitMs() > 0 })
+        if (verdict === "through") reserve(user, payload, key)
+        else if (verdict === "slow_down") reply(Limits.reply("seckill-product", waitMs, exchange.language))
+        else if (verdict === "busy") refuse(new Busy({ retry_after_ms: Math.ceil(inventory.waitMs()) }))
+        else {
+          run(
+            Effect.match(room.place(visitor), {
+              onFailure: refuse,
+              onSuccess: ({ ticket: _, ...place }) => refuse(new WaitingRoomError(place)),
+            }),
+          )
+        }
+      }
+      if (waitingRoom && !admitted) settle(false, 0)
+      else {
+        const waitMs = limiter.take("seckill-product", payload.product_id)
+        if (waitMs >= 0) settle(waitMs > 0, waitMs)
+        else {
+          limiter.wait("seckill-product", payload.product_id, (ms) => attempt(() => settle(ms > 0, ms)))
+        }
+      }
+    }
+
     // First by what is the buyer's own, so that one who hurries uses up nothing of their neighbours'.
     const admit = (user: User, body: unknown): void =>
       within("seckill-user", user.userId, () =>
@@ -104,7 +171,10 @@ export const make = Effect.gen(function* () {
           const key = request.headers[HEADER] as string | undefined
           if (payload === undefined) refuse(SeckillRequest.explain(body))
           else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
-          else within("seckill-product", payload.product_id, () => reserve(user, payload, key))
+          // A key may stand for a reservation that was made: only inventory knows.
+          else if (key === undefined && marks.isSoldOut(payload.product_id)) {
+            reply(ReserveAnswer.encode(soldOut, exchange.language))
+          } else approach(user, payload, key)
         }),
       )
 

@@ -10,6 +10,7 @@ import {
 } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { limitNames } from "@floodgate/contracts/http/AdminLimit"
 import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
+import { RedisUnavailable } from "@floodgate/runtime/redis/RedisError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,6 +26,8 @@ import * as Bucket from "../limits/Bucket.ts"
 import { BucketStore } from "../limits/BucketStore.ts"
 import { LimitStore, type Setting } from "../limits/LimitStore.ts"
 import { Journal, type Read } from "../push/Journal.ts"
+import { QueueStore } from "../queue/QueueStore.ts"
+import * as SoldOutMarks from "../seckill/SoldOutMarks.ts"
 import * as Ticket from "../ticket/Ticket.ts"
 import { Tickets } from "../ticket/Tickets.ts"
 import * as FakePeers from "./FakePeers.ts"
@@ -218,6 +221,22 @@ const ownJournal = Layer.sync(Journal, () => {
   })
 })
 
+/** Waiting rooms that can't be reached. Tests of them bring the real ones. */
+const noQueues = Layer.succeed(QueueStore, {
+  join: () => new RedisUnavailable({ op: "queue", reason: "there is none" }),
+  ask: () => new RedisUnavailable({ op: "queue", reason: "there is none" }),
+})
+
+/** Limits as the table has them, until a test changes them. */
+export const defaultLimits = ownLimits([])
+
+/** What stands between a crowd and the sale, where a test is about that. */
+export interface Pressure {
+  readonly limits?: Layer.Layer<LimitStore>
+  readonly buckets?: Layer.Layer<BucketStore>
+  readonly queues?: Layer.Layer<QueueStore>
+}
+
 /** The signer of the tickets that the edge of a test takes. */
 export const tickets = Ticket.make(["dev-only-ticket-key-of-the-tests"])
 
@@ -226,8 +245,7 @@ export const layer = <R = never>(
   peers: FakePeers.Peers,
   overrides: Partial<Settings> = {},
   keys: Layer.Layer<KeyStore, never, R> = newKeys as Layer.Layer<KeyStore, never, R>,
-  /** `table`: as they are where nobody has changed them. */
-  limits: "raised" | "table" = "raised",
+  pressure: Pressure = {},
 ) => {
   const known: FakePeers.Peers = {
     ...peers,
@@ -251,8 +269,10 @@ export const layer = <R = never>(
       FakePeers.layer(known),
       keys,
       emptyTrail,
-      ownBuckets,
-      ownLimits(limits === "table" ? [] : raised),
+      pressure.queues ?? noQueues,
+      SoldOutMarks.layer,
+      pressure.buckets ?? ownBuckets,
+      pressure.limits ?? ownLimits(raised),
       Layer.succeed(Tickets, tickets),
     ]),
     Layer.provideMerge(ownJournal),

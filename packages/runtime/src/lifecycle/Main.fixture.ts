@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import { Deadlines } from "../resilience/Deadlines.ts"
 import * as Main from "./Main.ts"
 import { Readiness } from "./Readiness.ts"
@@ -20,6 +21,7 @@ const worker = Layer.scopedDiscard(
   Effect.gen(function* () {
     const readiness = yield* Readiness
     yield* Deadlines
+    yield* Breakers.gate("mysql")
     const done = yield* Deferred.make<void>()
     yield* Effect.iterate(false, {
       while: (draining) => !draining,

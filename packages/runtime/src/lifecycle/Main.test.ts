@@ -115,6 +115,8 @@ describe("Main.run", () => {
   it("lets work in hand finish at SIGTERM, says it drains meanwhile, and exits 0", async () => {
     const fixture = await start("working")
     await untilReady(fixture)
+    // What a layer asks for without naming it among its needs is there.
+    assert.include(JSON.parse((await readyz(fixture.port)).body).breakers.mysql, { state: "closed" })
     fixture.child.kill("SIGTERM")
     await until("draining", async () => (await readyz(fixture.port)).status === 503)
     assert.strictEqual((await fixture.exited).code, 0)

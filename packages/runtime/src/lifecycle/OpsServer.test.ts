@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Breakers from "../resilience/Breakers.ts"
 import * as OpsServer from "./OpsServer.ts"
 import { Readiness } from "./Readiness.ts"
 
@@ -43,6 +45,17 @@ describe("OpsServer", () => {
       assert.strictEqual(live.status, 200)
       assert.include(JSON.parse(live.body), { live: true, service: "test" })
     }).pipe(Effect.provide(Readiness.layer)),
+  )
+
+  it.scopedLive("shows the breakers, which have no say", () =>
+    Effect.gen(function* () {
+      const { get } = yield* start()
+      const breaker = yield* Breakers.gate("grpc", "identity")
+      while (breaker.waitMs() === 0) breaker.leave(breaker.enter(), "failed", 1, 1_000)
+      const { body, status } = yield* get("/readyz")
+      assert.strictEqual(status, 200)
+      assert.include(JSON.parse(body).breakers["grpc:identity"], { state: "open", opened: 1 })
+    }).pipe(Effect.provide(Layer.merge(Readiness.layer, Breakers.layer))),
   )
 
   it.scopedLive("serves further routes, and keeps their defects to itself", () =>

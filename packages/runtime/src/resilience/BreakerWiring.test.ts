@@ -73,14 +73,9 @@ const inventoryServer = (handlers: Partial<InventoryHandlers>) =>
       port: Config.succeed(0),
       services: [
         GrpcServer.service(InventoryRpc, {
-          createProduct: unused,
-          getProduct: unused,
-          batchGetProducts: unused,
-          listProducts: unused,
-          warmUp: unused,
-          reserveBatch: unused,
-          getReservation: unused,
-          listAudit: unused,
+          ...(Object.fromEntries(
+            InventoryRpc.service.methods.map((method) => [method.localName, unused]),
+          ) as unknown as InventoryHandlers),
           ...handlers,
         }),
       ],
@@ -106,8 +101,8 @@ const inventoryAt = (
 
 /** Many refusals take as good as no time, where one call to the frozen engine would take its whole deadline. */
 const AT_ONCE_MS = 300
-/** What a recovery may cost: the longest pause, and what a busy machine adds. */
-const RECOVERED_MS = 2_500
+/** What a recovery may cost: the longest pause of 1.5 s, and what a busy machine adds. */
+const RECOVERED_MS = 4_000
 
 describe("BreakerWiring", () => {
   layer(
@@ -170,7 +165,7 @@ describe("BreakerWiring", () => {
         target.port = String(proxy.port)
         const { run, sql, transaction } = yield* Mysql.make({
           url: Config.succeed(Redacted.make(target.href)),
-          deadlineMs: 2_000,
+          deadlineMs: 3_000,
         })
         const read = run("read", sql`SELECT 1`)
         // A key that stands already, and a conflict, are answers.
@@ -181,7 +176,7 @@ describe("BreakerWiring", () => {
 
         yield* proxy.freeze
         const { tookMs } = yield* timed(crowd(read))
-        assert.isBelow(tookMs, 4_000)
+        assert.isBelow(tookMs, 6_000)
         assert.strictEqual(yield* stateOf("mysql"), "open")
         const refused = yield* timed(crowd(transaction("write", sql`INSERT INTO taken (id) VALUES (2)`)))
         assert.isBelow(refused.tookMs, AT_ONCE_MS)
@@ -191,7 +186,7 @@ describe("BreakerWiring", () => {
           assert.isAtMost(result.left.retryAfterMs ?? 0, defaults.mysql.open_cap_ms)
         }
         yield* proxy.thaw
-        assert.isBelow(yield* eventually(succeeds(read)), RECOVERED_MS + 1_000)
+        assert.isBelow(yield* eventually(succeeds(read)), RECOVERED_MS)
       }).pipe(Effect.provide(Breakers.layer)),
     )
 
@@ -250,7 +245,7 @@ describe("BreakerWiring", () => {
           assert.isAbove(result.left.retry_after_ms ?? 0, 0)
         }
         yield* proxy.thaw
-        assert.isBelow(yield* eventually(succeeds(get)), RECOVERED_MS + 1_000)
+        assert.isBelow(yield* eventually(succeeds(get)), RECOVERED_MS)
       }).pipe(Effect.provide(Layer.mergeAll(Breakers.layer, Readiness.layer))),
     )
 

@@ -1136,8 +1136,8 @@ export type ReserveBatchResponse = Message<"floodgate.inventory.v1.ReserveBatchR
   serverTimeMs: bigint;
 
   /**
-   * What was left after this batch, and the version of that, which rises with every change of the stock (0: the shard
-   * did not say). A mark that says "sold out" is of a version, and void once a newer one is known.
+   * Stock left after this batch, -1 where the shard did not say, and its version: it rises with every change, over
+   * generations too, and is 0 where nothing is known. What a sold-out mark at the edge goes by.
    *
    * @generated from field: int64 stock = 6;
    */
