@@ -124,7 +124,13 @@ export class Watch {
       const [first] = [...w.barriersSent].filter(([epoch]) => epoch > opened).sort(([a], [b]) => a - b)
       if (first === undefined || first[1].life !== w.broker.life) continue
       const ahead = w.broker.partition("reservations", first[1].partition).slice(0, first[1].offset)
-      const open = ahead.find((m) => m.type === "seckill.reserved" && w.order.get(m.key) === undefined)
+      // A dead letter is out of the line: whatever becomes of it, its generation is over.
+      const open = ahead.find(
+        (m) =>
+          m.type === "seckill.reserved" &&
+          w.order.get(m.key) === undefined &&
+          w.deadLetter.get(m.key) === undefined,
+      )
       if (open !== undefined) w.violate(`product ${product.id} was rebuilt before ${open.key} was decided`)
     }
   }
@@ -166,7 +172,9 @@ export const unrest = (w: World): string | undefined => {
   if (w.redis.shard.stream.length > 0) return `${w.redis.shard.stream[0]!.order_num} is in the stream`
   const group = w.broker.behind()
   if (group !== undefined) return `the group of ${group} hasn't read all`
-  for (const { name, rows } of [w.orderingOutbox, w.paymentOutbox]) {
+  for (const { leases, name, rows } of [w.orderingOutbox, w.paymentOutbox]) {
+    if (leases.values().some((lease) => lease.bus !== w.broker.life))
+      return `the outbox of ${name} hasn't seen that the bus lost everything`
     if (rows.values().some((row) => row.sent_at === null)) return `the outbox of ${name} isn't empty`
   }
   if (w.deadLetter.values().some((letter) => letter.state === "open")) return "a dead letter is open"

@@ -146,7 +146,7 @@ const one = (command: fc.Arbitrary<Command>): fc.Arbitrary<Scene> => command.map
 
 const go = (who: string, steps: number): Command => ({ does: "run", who, steps })
 
-const FEW = fc.integer({ min: 1, max: 14 })
+const FEW = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 14 }))
 
 /** A process goes some way and is stopped there; what it meant to do comes when it wakes. */
 const halfway = (who: ReadonlyArray<string>): fc.Arbitrary<Scene> =>
@@ -166,7 +166,13 @@ const interrupted = (wish: fc.Arbitrary<Command>): fc.Arbitrary<Scene> =>
     .tuple(
       wish,
       FEW,
-      fc.constantFrom<Array<"stop" | "deadline" | Server>>("stop", "deadline", "payment", "inventory"),
+      fc.constantFrom<Array<"stop" | "deadline" | Server>>(
+        "stop",
+        "deadline",
+        "payment",
+        "payment",
+        "inventory",
+      ),
     )
     .map(([command, steps, how]): Scene => {
       if (command.does !== "wish") return [command]
@@ -190,6 +196,42 @@ const toPay: Scene = [
   { does: "wish", user: 1, wish: { wants: "pay", nth: 0, channel: "sandbox", key: "p1" } },
   { does: "calm" },
 ]
+
+/** Money that comes after the cancel: it is refused, and goes back. */
+const lateMoney: Scene = [
+  { does: "wish", user: 1, wish: { wants: "pay", nth: 0, channel: "sandbox", key: "p1" } },
+  { does: "calm" },
+  { does: "wish", user: 1, wish: { wants: "cancel", nth: 0 } },
+  { does: "calm" },
+  { does: "provider", nth: 0, doing: "pays late" },
+]
+
+/** Money that comes while a cancel is on its way, anywhere between asking the provider and the last step. */
+const overtakenCancel: fc.Arbitrary<Scene> = FEW.map((steps) => [
+  { does: "wish", user: 1, wish: { wants: "cancel", nth: 0 } },
+  go("buyer-1", steps),
+  { does: "stop", who: "buyer-1" },
+  { does: "provider", nth: 0, doing: "pays late" },
+  { does: "calm" },
+])
+
+/**
+ * A relay is stopped with an event in hand, its buckets go to another, and it wakes while the other is at work; the bus
+ * may have been lost meanwhile.
+ */
+const takenOver: fc.Arbitrary<Scene> = fc
+  .tuple(FEW, fc.boolean(), fc.integer({ min: 1, max: 12 }), FEW)
+  .map(([before, isLost, other, rest]) => [
+    { does: "wish", user: 1, wish: { wants: "cancel", nth: 0 } },
+    go("buyer-1", AS_LONG_AS_IT_CAN),
+    go("ordering outbox-a", before),
+    { does: "stop", who: "ordering outbox-a" },
+    ...(isLost ? [{ does: "bus emptied" } as const] : []),
+    { does: "clock", ms: 7_000 },
+    go("ordering outbox-b", other),
+    { does: "wake", who: "ordering outbox-a" },
+    go("ordering outbox-a", rest),
+  ])
 
 /** Most of what happens around one order happens to the first buyer's. */
 const first = (wish: fc.Arbitrary<Command>): fc.Arbitrary<Command> =>
@@ -219,8 +261,10 @@ const poison: fc.Arbitrary<Command> = fc.record({
 /** What buyers and the provider do to one order's money. */
 const moneyScenes: ReadonlyArray<readonly [number, fc.Arbitrary<Scene>]> = [
   [3, one(first(pay))],
-  [3, interrupted(first(pay))],
+  [4, interrupted(first(pay))],
   [2, one(first(cancel))],
+  [2, wished(first(cancel))],
+  [1, overtakenCancel],
   [3, interrupted(first(cancel))],
   [5, one(provider)],
   [8, one(run(paying))],
@@ -255,6 +299,7 @@ export const themes: Readonly<Record<string, Theme>> = {
       [4, one(calm)],
       [3, one(poison)],
       [2, one(redis)],
+      [1, one(bus)],
       [1, one(rebalance)],
       [1, one(mysql)],
       [1, one(service)],
@@ -284,6 +329,8 @@ export const themes: Readonly<Record<string, Theme>> = {
     prologue: bought,
     scenes: weighted([
       [2, wished(buy)],
+      [1, fc.constant(lateMoney)],
+      [3, takenOver],
       [3, interrupted(first(cancel))],
       [3, one(first(cancel))],
       [8, one(run(sending))],

@@ -20,7 +20,10 @@ describe("the simulated sale", () => {
       Effect.gen(function* () {
         const { path, runs, seed } = yield* Effect.orDie(settings)
         const chosen = Option.getOrElse(seed, () => Date.now() % 2 ** 31)
-        const found = check({ runs, seed: chosen, ...(Option.isSome(path) ? { path: path.value } : {}) })
+        yield* Effect.sync(() => console.log(`SIMULATION_SEED=${chosen}`))
+        const found = yield* Effect.promise(() =>
+          check({ runs, seed: chosen, ...(Option.isSome(path) ? { path: path.value } : {}) }),
+        )
         if (found === undefined) return
         assert.fail(
           `${found.violation}\n\n${found.story}\n\nagain: SIMULATION_SEED=${found.seed} SIMULATION_PATH=${found.path}`,

@@ -1,5 +1,6 @@
 /** Everything that a simulated sale consists of: engines, tables, processes, and what is known of every number. */
 import type { CancelReason, StoredState } from "@floodgate/ordering/domain/OrderState"
+import type { RefundStatus } from "@floodgate/ordering/domain/Refund"
 import type { PaymentStatus } from "@floodgate/ordering/domain/ShownPayment"
 import type { IntentState } from "@floodgate/payment/domain/Intent"
 import type { ProviderEvent } from "@floodgate/payment/domain/ProviderEvent"
@@ -41,7 +42,7 @@ export interface OrderRow {
   readonly payment_version: number
   readonly capture_id: string | null
   readonly refund_id: string | null
-  readonly refund_status: string | null
+  readonly refund_status: RefundStatus | null
 }
 
 export interface OutboxRow {

@@ -147,8 +147,10 @@ const make = Effect.gen(function* () {
 
   /** Takes the key, or answers the product that it stands for. Its row is locked till the end of the transaction. */
   const claimKey = Effect.fnUntraced(function* (key: PublishKey) {
-    yield* sql`INSERT IGNORE INTO idempotency (scope, key_hash, body_hash, product_id, created_at)
-      VALUES (${key.scope}, ${key.keyHash}, ${key.bodyHash}, 0, UTC_TIMESTAMP(3))`
+    // Not INSERT IGNORE: its shared lock on a row that is there would deadlock with the same wish's FOR UPDATE.
+    yield* sql`INSERT INTO idempotency (scope, key_hash, body_hash, product_id, created_at)
+      VALUES (${key.scope}, ${key.keyHash}, ${key.bodyHash}, 0, UTC_TIMESTAMP(3))
+      ON DUPLICATE KEY UPDATE scope = scope`
     const rows = yield* sql<{ body_hash: string; product_id: number; fresh: number }>`
       SELECT body_hash, product_id, created_at > UTC_TIMESTAMP(3) - INTERVAL ${key.lifetimeS} SECOND AS fresh
       FROM idempotency WHERE scope = ${key.scope} AND key_hash = ${key.keyHash} FOR UPDATE`

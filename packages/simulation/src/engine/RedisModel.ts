@@ -11,6 +11,15 @@ export interface Fence {
   /** The server's run under which the shard was last proved equal to MySQL. */
   readonly run_id?: string
   readonly claim?: number
+  /** Whether all sales are paused, and the revision of the switch that said so. */
+  readonly paused?: boolean
+  readonly pause_rev?: number
+}
+
+/** The switch of all sales. */
+export interface Switch {
+  readonly revision: number
+  readonly paused: boolean
 }
 
 export interface Product {
@@ -23,6 +32,8 @@ export interface Product {
   readonly price: number
   readonly stock: number
   readonly ver: number
+  /** Version of the product's row that last opened or closed it; absent before the first. */
+  readonly open_ver?: number
 }
 
 export interface Entry {
@@ -138,6 +149,7 @@ export const reserve = (
         ? answer(ReserveCode.REPEATED, 0, same.order_num)
         : answer(ReserveCode.KEY_REUSED)
     }
+    if (shard.fence.paused === true) return answer(ReserveCode.PAUSED)
     if (server.now < product.start) return answer(ReserveCode.NOT_STARTED, product.start)
     if (product.end > 0 && server.now >= product.end) return answer(ReserveCode.ENDED, product.end)
     if (!product.open) return answer(ReserveCode.NOT_ON_SALE)
@@ -249,11 +261,25 @@ export const claim = (shard: Shard, server: Server, epoch: number): Applied<stri
   return [{ ...shard, fence: { ...fence, claim: epoch } }, server.run_id]
 }
 
+const switched = (fence: Fence, to: Switch): Fence =>
+  to.revision > (fence.pause_rev ?? 0) ? { ...fence, pause_rev: to.revision, paused: to.paused } : fence
+
 /** `lua/fence.lua`. */
-export const openFence = (shard: Shard, server: Server, epoch: number, run_id: string): Applied<boolean> => {
+export const openFence = (
+  shard: Shard,
+  server: Server,
+  call: { readonly epoch: number; readonly run_id: string; readonly sales: Switch },
+): Applied<boolean> => {
   const { fence } = shard
+  const { epoch, run_id, sales } = call
   if (fence.claim !== epoch || epoch <= (fence.epoch ?? 0) || server.run_id !== run_id) return [shard, false]
-  return [{ ...shard, fence: { ...fence, epoch, run_id } }, true]
+  return [{ ...shard, fence: { ...switched(fence, sales), epoch, run_id } }, true]
+}
+
+/** `lua/pause.lua`: the revision that is there. */
+export const pause = (shard: Shard, to: Switch): Applied<number> => {
+  const fence = switched(shard.fence, to)
+  return [{ ...shard, fence }, fence.pause_rev ?? 0]
 }
 
 export interface LoadedRow extends BuyerReservation {
@@ -311,18 +337,22 @@ export const warmUp = (
 export const setOpen = (
   shard: Shard,
   server: Server,
-  call: { readonly product_id: number; readonly generation: number; readonly open: boolean },
-): Applied<readonly [state: 1 | 0 | -1, generation: number]> => {
+  call: {
+    readonly product_id: number
+    readonly generation: number
+    readonly open: boolean
+    readonly version: number
+  },
+): Applied<readonly [state: 2 | 1 | 0 | -1, generation: number]> => {
   if (!isOpen(shard, server)) return [shard, [-1, 0]]
   const product = shard.products.get(call.product_id)
   const current = product?.gen ?? 0
   if (current !== call.generation) return [shard, [0, current]]
   // The script would make a product of nothing only for generation 0, which nobody means.
   if (product === undefined) return [shard, [1, current]]
-  return [
-    { ...shard, products: withEntry(shard.products, call.product_id, { ...product, open: call.open }) },
-    [1, current],
-  ]
+  if (call.version < (product.open_ver ?? 0)) return [shard, [2, current]]
+  const changed = { ...product, open: call.open, open_ver: call.version }
+  return [{ ...shard, products: withEntry(shard.products, call.product_id, changed) }, [1, current]]
 }
 
 export const compareIds = (a: readonly [number, number], b: readonly [number, number]): number =>

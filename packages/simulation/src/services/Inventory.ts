@@ -339,7 +339,9 @@ function* recover(w: World, epoch: number, refused: (epoch: number) => void): Ta
   }
   for (const id of ids) yield* rebuild(w, id, epoch)
   const isOpen = yield* redis.call(`fence.lua, epoch ${epoch}`, () =>
-    redis.write(Model.openFence(redis.shard, redis.server, epoch, run_id)),
+    redis.write(
+      Model.openFence(redis.shard, redis.server, { epoch, run_id, sales: { revision: 0, paused: false } }),
+    ),
   )
   if (!isOpen) throw new Away("the claim")
 }

@@ -5,6 +5,7 @@ import * as Answer from "@floodgate/ordering/domain/Answer"
 import { answerCapture } from "@floodgate/ordering/domain/Capture"
 import { decide, purchaseKey } from "@floodgate/ordering/domain/decide"
 import { type CancelReason, next } from "@floodgate/ordering/domain/OrderState"
+import * as Refund from "@floodgate/ordering/domain/Refund"
 import { replaces } from "@floodgate/ordering/domain/ShownPayment"
 import type { Message } from "../engine/Broker.ts"
 import type { Transaction } from "../engine/Mysql.ts"
@@ -370,10 +371,16 @@ const apply = (w: World, event: PaymentEvent): Task<void> =>
     if (event.type === "payment.captured") yield* capture(w, tx, order, event, event.capture_id!)
     else if (event.type === "refund.updated") {
       const { refund_id, status } = event.refund!
-      const isNews =
-        order.refund_id !== refund_id || (order.refund_status !== status && order.refund_status === "pending")
-      if (isNews)
-        tx.put(w.order, order_num, { ...order, refund_id, refund_status: status, version: order.version + 1 })
+      const told = { refund_id, status, payment_id: event.payment_id, capture_id: event.capture_id }
+      if (!Refund.isShown(order, told)) return
+      const states = Refund.steps(order, told)
+      tx.put(w.order, order_num, {
+        ...order,
+        refund_id,
+        refund_status: status,
+        state: states.at(-1)?.state ?? order.state,
+        version: order.version + 1 + states.length,
+      })
     } else {
       const shown =
         order.payment_id === null

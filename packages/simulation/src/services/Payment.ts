@@ -454,7 +454,10 @@ const refused = (w: World, intent: IntentRow, capture_id: string): Task<void> =>
       next_try_at: w.now,
     }
     tx.put(w.refund, refund.refund_id, refund)
-    tell(w, tx, "refund.updated", move(w, tx, current, "refused") ?? current, { refund: refundOf(refund) })
+    tell(w, tx, "refund.updated", move(w, tx, current, "refused") ?? current, {
+      refund: refundOf(refund),
+      capture_id,
+    })
   })
 
 /** Gives back money that ordering refused, once per refund_id. */
@@ -479,7 +482,10 @@ export const refunds = (w: World): Task<void> =>
         if (row.state !== "pending") return
         const done: RefundRow = { ...row, state: "succeeded", next_try_at: null }
         tx.put(w.refund, refund_id, done)
-        tell(w, tx, "refund.updated", move(w, tx, current, "refunded") ?? current, { refund: refundOf(done) })
+        tell(w, tx, "refund.updated", move(w, tx, current, "refunded") ?? current, {
+          refund: refundOf(done),
+          capture_id: done.capture_id,
+        })
       })
     },
   )
