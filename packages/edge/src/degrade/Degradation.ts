@@ -65,6 +65,15 @@ const queue = {
 
 const limits = { class: "admin", needs: { identity: "held", database: "busy" } } as const satisfies Row
 
+/** The console's reads and writes of one service; `byKey`: the edge keeps the answers to their idempotency keys. */
+const managed = (service: Dependency) =>
+  ({ class: "admin", needs: { identity: "held", [service]: "busy" } }) as const satisfies Row
+const managedByKey = (service: Dependency) =>
+  ({
+    class: "admin",
+    needs: { identity: "held", [service]: "busy", database: "where_needed" },
+  }) as const satisfies Row
+
 export const rows: Readonly<Record<string, Row>> = {
   // Sold by inventory alone: the token is checked with keys that the edge holds.
   "POST /seckill": { class: "rush", needs: { identity: "held", inventory: "busy" } },
@@ -96,6 +105,7 @@ export const rows: Readonly<Record<string, Row>> = {
     needs: { identity: "held", ordering: "busy", database: "where_needed" },
   },
   "POST /orders/:order_num/pay": { class: "trade", needs: { identity: "held", payment: "busy" } },
+  "POST /wallet/topups": { class: "trade", needs: { identity: "held", payment: "busy" } },
   "GET /payments/:payment_id": { class: "account", needs: { identity: "held", payment: "busy" } },
   "POST /payment/callback": callback,
   "POST /payment/callback/:channel": callback,
@@ -114,6 +124,37 @@ export const rows: Readonly<Record<string, Row>> = {
   "GET /admin/limits": limits,
   "GET /admin/limits/:name": limits,
   "PUT /admin/limits/:name": limits,
+  "GET /admin/products": managed("inventory"),
+  "GET /admin/products/:id": managed("inventory"),
+  "GET /admin/products/:id/readiness": managed("inventory"),
+  "PATCH /admin/products/:id": managed("inventory"),
+  "POST /admin/products/:id/warmup": managedByKey("inventory"),
+  "POST /admin/products/:id/withdraw": managedByKey("inventory"),
+  "POST /admin/products/:id/rebuild": managedByKey("inventory"),
+  "POST /admin/products/:id/clone": managed("inventory"),
+  "POST /admin/products/:id/stock": managed("inventory"),
+  "GET /admin/stock-log": managed("inventory"),
+  "GET /admin/sale": managed("inventory"),
+  "POST /admin/sale/pause": managedByKey("inventory"),
+  "POST /admin/sale/resume": managedByKey("inventory"),
+  "GET /admin/orders": managed("ordering"),
+  "GET /admin/orders/:order_num": managed("ordering"),
+  "POST /admin/orders/:order_num/cancel": managedByKey("ordering"),
+  "GET /admin/dead-letters": managed("ordering"),
+  "GET /admin/dead-letters/:id": managed("ordering"),
+  "POST /admin/dead-letters/:id/replay": managedByKey("ordering"),
+  "POST /admin/dead-letters/:id/discard": managedByKey("ordering"),
+  "GET /admin/reconciliation": managed("ordering"),
+  "GET /admin/payments": managed("payment"),
+  "GET /admin/payments/:payment_id": managed("payment"),
+  "GET /admin/refunds": managed("payment"),
+  "POST /admin/orders/:order_num/refund": managed("payment"),
+  "GET /admin/webhooks": managed("payment"),
+  "POST /admin/webhooks": managed("payment"),
+  "GET /admin/webhooks/:id": managed("payment"),
+  "DELETE /admin/webhooks/:id": managed("payment"),
+  "GET /admin/webhooks/:id/deliveries": managed("payment"),
+  "POST /admin/webhooks/:id/redeliver": managedByKey("payment"),
   // A trail with a gap would be a lie.
   "GET /admin/audit": {
     class: "admin",
