@@ -17,6 +17,9 @@ import { PAY_TIMEOUT_MS, type World } from "./World.ts"
 const MAX_CALM_STEPS = 500
 const MAX_REST_STEPS = 6_000
 
+/** A shard sells again within this after the last fault was healed. */
+const MAX_CLOSED_MS = 60_000
+
 export interface Played {
   /** What was violated first; undefined where all held. */
   readonly violation: string | undefined
@@ -25,6 +28,7 @@ export interface Played {
 
 class Run {
   private readonly watch: Invariants.Watch
+  private healedAt = 0
 
   constructor(private readonly w: World) {
     this.watch = new Invariants.Watch(w)
@@ -214,6 +218,7 @@ class Run {
 
   private heal(): void {
     const { w } = this
+    this.healedAt = w.now
     w.tellStory("everyone", "is healed, and goes on until nothing is on its way")
     for (const process of w.processes) process.stoppedAt = undefined
     w.redis.thaw()
@@ -242,6 +247,10 @@ class Run {
       const due = this.nextDue()
       if (due === Number.POSITIVE_INFINITY) {
         w.violate(`it doesn't come to rest: ${left}`)
+        return
+      }
+      if (!w.redis.isOpen && due - this.healedAt > MAX_CLOSED_MS) {
+        w.violate("the shard stays closed, long after every fault was healed")
         return
       }
       made++

@@ -273,6 +273,29 @@ withLayer(environment, { excludeTestServices: true })("Recovery", (it) => {
     }),
   )
 
+  it.scoped("a bus that comes back empty under a recovery's barrier doesn't keep the shard closed", () =>
+    Effect.gen(function* () {
+      yield* Effect.scoped(Effect.zipRight(Effect.all([worker, recovery]), allOpen))
+      const server = yield* TestRedis.TestRedisServer
+      const busServer = yield* TestBus.TestBusServer
+      const bus = yield* EventBus
+      const id = yield* publish(10)
+      yield* recovery
+      yield* server.flushall
+      // Nobody records the barrier: it lies on the bus as the bus is lost.
+      yield* eventually(
+        Effect.orElseSucceed(bus.lag("order-worker", Topic.Reservations), () => 0),
+        (n) => n >= partitions[Topic.Reservations],
+      )
+      yield* busServer.flushall
+      yield* bus.ensureTopics(partitions)
+      yield* Effect.all([worker, relay])
+      assert.strictEqual((yield* whenOpen(id, { user: 1 })).codes[0], ReserveCode.RESERVED)
+      yield* streamEmpty(id)
+      yield* assertExact(id, 10)
+    }),
+  )
+
   it.scoped("two recoveries at once: the shards open once, and are exact", () =>
     Effect.gen(function* () {
       yield* Effect.all([worker, relay, recovery, recovery])

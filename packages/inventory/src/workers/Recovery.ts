@@ -40,6 +40,13 @@ class BarrierNotReached extends Data.TaggedError("BarrierNotReached")<{ readonly
   }
 }
 
+/** The bus came back empty: what this round gave it is gone, its barrier with it. */
+class BusLost extends Data.TaggedError("BusLost") {
+  override get message(): string {
+    return "the bus lost what it held while a barrier was on its way"
+  }
+}
+
 /** The server was emptied, restarted or claimed by a later round while it was loaded. */
 class LoadRefused extends Data.TaggedError("LoadRefused")<{ readonly shard: number }> {
   override get message(): string {
@@ -180,8 +187,11 @@ const make = Effect.gen(function* () {
     }
   })
 
-  /** Everything that the bus has of these shards is decided in MySQL when this is done. */
-  const barrier = Effect.fn("Recovery.barrier")(function* (epoch: number) {
+  /**
+   * Everything that the bus has of these shards, since it began the life that is named, is decided in MySQL when this is
+   * done. Fails with BusLost where it began another one.
+   */
+  const barrier = Effect.fn("Recovery.barrier")(function* (epoch: number, life: string) {
     const event: BarrierEvent = {
       event_id: `barrier-${epoch}`,
       type: "seckill.barrier",
@@ -198,11 +208,24 @@ const make = Effect.gen(function* () {
         partition,
       })),
     )
+    const isSame = (now: string) => now === life
+    // What was drained and the barrier behind it must lie on one and the same log.
+    yield* Effect.filterOrFail(bus.incarnation, isSame, () => new BusLost())
     yield* ordering.getBarrier({ epoch: BigInt(epoch) }).pipe(
       Effect.map((answer) => new Set(answer.partitions).size),
       // Ordering may be away for a while; giving up would only put another barrier behind the same backlog.
       Effect.tapBoth({ onFailure: barrierTrouble.failed, onSuccess: () => barrierTrouble.worked }),
       Effect.orElseSucceed(() => 0),
+      // A barrier that is gone is never reached. A bus that is away hasn't lost it, as far as anybody knows.
+      Effect.tap((reached) =>
+        reached >= count
+          ? Effect.void
+          : Effect.filterOrFail(
+              Effect.orElseSucceed(bus.incarnation, () => life),
+              isSame,
+              () => new BusLost(),
+            ),
+      ),
       Effect.repeat({
         until: (reached) => reached >= count,
         schedule: Schedule.exponential("10 millis").pipe(Schedule.either(Schedule.spaced("200 millis"))),
@@ -383,8 +406,9 @@ const make = Effect.gen(function* () {
       { concurrency: 64, discard: true },
     )
     if (byShard.size > 0) {
+      const life = yield* bus.incarnation
       yield* Effect.forEach(byShard.keys(), drain, { concurrency: CONCURRENCY, discard: true })
-      yield* barrier(epoch)
+      yield* barrier(epoch, life)
       yield* Effect.forEach(
         byShard,
         ([shard, ids]) =>

@@ -167,8 +167,11 @@ export function* relay(w: World, name: string): Task<void> {
       while (isMine()) {
         const isNew = (entry: Model.Entry) => cursor === undefined || Model.compareIds(entry.id, cursor) > 0
         const hasNew = () => redis.shard.stream.some(isNew)
+        // Of the oldest only: that is the page it asks about.
         const hasDecided = () =>
-          redis.shard.stream.some((entry) => !isNew(entry) && w.order.get(entry.order_num) !== undefined)
+          redis.shard.stream
+            .slice(0, BATCH)
+            .some((entry) => !isNew(entry) && w.order.get(entry.order_num) !== undefined)
         const isOld = (entry: Model.Entry) => !isNew(entry) && entry.id[0] <= redis.now - AGAIN_MS
         const hasOld = () => w.now >= againAt && redis.shard.stream.some(isOld)
         yield {
@@ -305,6 +308,7 @@ function* recover(w: World, epoch: number, refused: (epoch: number) => void): Ta
   const ids = yield* w.db.read("reads which products there are", () =>
     w.product.values().map((row) => row.id),
   )
+  const { life } = w.broker
   const left = yield* redis.call("reads what the stream holds", () => redis.shard.stream)
   if (left.length > 0) {
     yield* w.broker.publish(
@@ -325,6 +329,8 @@ function* recover(w: World, epoch: number, refused: (epoch: number) => void): Ta
     offset: w.broker.partition("reservations", PARTITION).length - 1,
     life: w.broker.life,
   })
+  // What was drained and the barrier behind it must lie on one and the same log.
+  if (w.broker.life !== life) throw new Away("what the bus had")
   if (w.has("barrier")) {
     const isReached = () =>
       Array.from({ length: PARTITIONS }, (_, p) => p).every(
@@ -332,7 +338,7 @@ function* recover(w: World, epoch: number, refused: (epoch: number) => void): Ta
       )
     yield {
       what: `barrier ${epoch} is recorded on every partition`,
-      until: isReached,
+      until: () => isReached() || w.broker.life !== life,
       at: w.now + BARRIER_PATIENCE_MS,
     }
     if (!isReached()) throw new Away("the barrier")
