@@ -168,12 +168,13 @@ export const wasNotSent = (error: unknown): boolean =>
 /** What a caller waits (ms) when too many calls are under way. */
 const crowdedRetryMs = 500
 
-/** A time-out that comes later than this (ms) was this process standing still. */
-const stallMs = 250
 /** An attempt that was given less than this (ms) can time out for its caller's sake. */
 const patienceMs = 200
 
-/** What a failed attempt says of the peer: every answer it gave is one, be it an error. */
+/**
+ * What a failed attempt says of the peer: every answer it gave is one, be it an error. A time-out that came as late again
+ * as it should have was this process standing still.
+ */
 const verdictOn = (
   error: ServiceError,
   tookMs: number,
@@ -183,7 +184,7 @@ const verdictOn = (
     case status.UNAVAILABLE:
       return GrpcStatus.toError(error.metadata) === undefined ? "failed" : "answered"
     case status.DEADLINE_EXCEEDED:
-      return limitMs < patienceMs || tookMs > limitMs + stallMs ? "ignored" : "failed"
+      return limitMs < patienceMs || tookMs > limitMs * 2 ? "ignored" : "failed"
     case status.CANCELLED:
       return "ignored"
     default:

@@ -12,6 +12,9 @@ const operator = bearer({ userId: 3, username: "operator", roles: ["operator"] }
 const HOUR_MS = 3_600_000
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString()
 
+/** The same at every read, however long a busy machine takes between two. */
+const START_MS = BigInt(Date.now() + HOUR_MS)
+
 let reads = 0
 const created: Array<any> = []
 const listed: Array<any> = []
@@ -23,7 +26,7 @@ layer(
         Effect.suspend(() => {
           reads++
           return productId === 42n
-            ? Effect.succeed(Messages.product({ startTimeMs: BigInt(Date.now() + HOUR_MS), endTimeMs: 0n }))
+            ? Effect.succeed(Messages.product({ startTimeMs: START_MS, endTimeMs: 0n }))
             : Effect.fail(new NotFound({}))
         }),
       listProducts: (request) => {

@@ -53,6 +53,12 @@ export type HotListener = (
 const CLIENT_LEFT = 499
 
 const soldOut: ReserveAnswer.ReserveOutcome = { ...ReserveAnswer.notExecuted, code: ReserveCode.SOLD_OUT }
+/** What is answered to somebody who has an order of this product. */
+const HAS_BOUGHT: ReadonlySet<number> = new Set([
+  ReserveCode.RESERVED,
+  ReserveCode.REPEATED,
+  ReserveCode.ALREADY_BOUGHT,
+])
 const internal = new Internal({})
 const banned = new Banned({})
 const unauthenticated = new Unauthenticated({})
@@ -91,6 +97,7 @@ export const make = Effect.gen(function* () {
         traceparent: span?.traceparent,
         answer: (outcome) =>
           attempt(() => {
+            if (HAS_BOUGHT.has(outcome.code)) marks.bought(payload.product_id, user.userId)
             if (!ReserveAnswer.isKnown(outcome.code)) {
               run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
             }
@@ -172,7 +179,7 @@ export const make = Effect.gen(function* () {
           if (payload === undefined) refuse(SeckillRequest.explain(body))
           else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
           // A key may stand for a reservation that was made: only inventory knows.
-          else if (key === undefined && marks.isSoldOut(payload.product_id)) {
+          else if (key === undefined && marks.isSoldOut(payload.product_id, user.userId)) {
             reply(ReserveAnswer.encode(soldOut, exchange.language))
           } else approach(user, payload, key)
         }),

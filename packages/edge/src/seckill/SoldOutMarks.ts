@@ -10,6 +10,8 @@ import { Generations } from "../limits/Generations.ts"
 export const LIFE_MS = 500
 /** Products remembered; twice as many at most. */
 const PRODUCTS = 10_000
+/** Buyers remembered; twice as many at most. */
+const BUYERS = 50_000
 
 interface Mark {
   version: number
@@ -21,14 +23,17 @@ export class SoldOutMarks extends Context.Tag("@floodgate/edge/seckill/SoldOutMa
   {
     /** Takes in what the shard held under a version of its stock. Older versions than the known one say nothing. */
     readonly learn: (productId: number, stock: number, version: number) => void
-    /** Whether nothing is left, as far as is known. */
-    readonly isSoldOut: (productId: number) => boolean
+    /** Remembers who has bought: a repeat of theirs is told of the order, not of the stock. */
+    readonly bought: (productId: number, userId: number) => void
+    /** Whether nothing is left for this user, as far as is known. */
+    readonly isSoldOut: (productId: number, userId: number) => boolean
   }
 >() {}
 
 /** `nowMs` must not go back. */
 export const make = (nowMs: () => number): SoldOutMarks["Type"] => {
   const marks = new Generations<number, Mark>(PRODUCTS)
+  const buyers = new Generations<string, true>(BUYERS)
   return {
     learn: (productId, stock, version) => {
       // Nothing is known: the shard is closed.
@@ -43,9 +48,12 @@ export const make = (nowMs: () => number): SoldOutMarks["Type"] => {
         known.untilMs = untilMs
       }
     },
-    isSoldOut: (productId) => {
+    bought: (productId, userId) => buyers.set(`${productId}:${userId}`, true),
+    isSoldOut: (productId, userId) => {
       const known = marks.get(productId)
-      return known !== undefined && known.untilMs > nowMs()
+      return (
+        known !== undefined && known.untilMs > nowMs() && buyers.get(`${productId}:${userId}`) === undefined
+      )
     },
   }
 }

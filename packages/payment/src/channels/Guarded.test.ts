@@ -38,6 +38,6 @@ describe("Guarded", () => {
     const late = failure(new DeadlineExceeded({ op: "provider.call", deadline_ms: 5_000 }))
     assert.strictEqual(verdictOn(late, 5_001), "failed")
     // Our own process stood still.
-    assert.strictEqual(verdictOn(late, 9_000), "ignored")
+    assert.strictEqual(verdictOn(late, 11_000), "ignored")
   })
 })

@@ -221,14 +221,15 @@ export const make = (
     }
   })
 
-/** A time-out that comes later than this (ms) was our own process standing still. */
-const STALL_MS = 250
 /** A call that was given less than this (ms) can time out for its caller's sake. */
 const PATIENCE_MS = 200
 
-/** The verdict on a time-out after so long (ms): a failure, unless the limit was too short or our own timer late. */
+/**
+ * The verdict on a time-out after so long (ms): a failure, unless the limit was too short to tell, or our own timer came as
+ * late again as it should have: then this process stood still, and answers may lie unread.
+ */
 export const timedOut = (tookMs: number, limitMs: number): Verdict =>
-  limitMs < PATIENCE_MS || tookMs > limitMs + STALL_MS ? "ignored" : "failed"
+  limitMs < PATIENCE_MS || tookMs > limitMs * 2 ? "ignored" : "failed"
 
 /**
  * Runs an effect that may take `limitMs` through a gate, or fails with `refused` (given how long it pays to wait, ms)
