@@ -1,6 +1,7 @@
 /** Publishing: a draft in MySQL, warmed up in Redis under a generation of its own, then confirmed and sellable. */
 import { createHash } from "node:crypto"
 import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -52,8 +53,10 @@ const make = Effect.gen(function* () {
         price: draft.price,
         stock: draft.stock,
       })
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("warmup.loaded")
       yield* store.confirmWarmUp(draft.id, draft.generation, actorId)
     }
+    if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("warmup.confirmed")
     const product = (yield* store.find(id)) ?? (yield* new NotFound())
     if (product.state === "published") yield* open(product)
     return product

@@ -4,6 +4,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { OrderChange, OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import * as Audit from "@floodgate/runtime/audit/Audit"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -332,6 +333,7 @@ const make = Effect.gen(function* () {
     if (fresh.length > 0) {
       const occurredAtMs = products.get(fresh[0]!.product_id)!.now_ms
       decided = yield* writeDecided(fresh, products, occurredAtMs)
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("orders.in_transaction")
     }
     if (barriers.length > 0) yield* recordBarriers(barriers)
     return { decided, orphans, impostors }

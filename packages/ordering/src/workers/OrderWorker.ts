@@ -5,6 +5,7 @@
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
@@ -160,7 +161,10 @@ export const makeHandler = Effect.gen(function* () {
 
   const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
     Effect.gen(function* () {
-      if (result.decided.length > 0) yield* relay.nudge
+      if (result.decided.length > 0) {
+        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("orders.committed")
+        yield* relay.nudge
+      }
       for (const one of result.decided) {
         yield* TraceContext.withParent(one.event.traceparent)(tellOutcome(one))
       }

@@ -271,7 +271,7 @@ describe("ports and peers", () => {
       ])
       assert.deepStrictEqual(
         yield* issues(AppConfig.peer("identity"), { IDENTITY_URL: "http://identity:1" }),
-        ["IDENTITY_URL: must be host:port, without a scheme"],
+        ["IDENTITY_URL: must be host:port, without a scheme; several, ip:port,ip:port"],
       )
     }),
   )
