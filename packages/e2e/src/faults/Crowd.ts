@@ -72,7 +72,7 @@ const PATIENCE_MS = 60_000
 /** How long one more after the crowd was told to stop. */
 const LAST_PATIENCE_MS = 20_000
 const MOST_LANES = 16
-const AFTERWARDS_LANES = 6
+const AFTERWARDS_LANES = 8
 const LOOK_EVERY_MS = 40
 
 const describe = (answer: Answer): string => `${answer.status}/${answer.code}`
@@ -179,11 +179,12 @@ export class Crowd {
     return this
   }
 
-  /** No new wishes; those in hand are brought to an end, at most 20 s. */
+  /** No new wishes, and no new deeds; those in hand are brought to an end, at most 20 s. */
   async stop(): Promise<void> {
     if (!this.#stopping) {
       this.#stopping = true
       this.#stoppedAtMs = Date.now()
+      this.#toDo.length = 0
     }
     await this.#running
   }
@@ -210,7 +211,7 @@ export class Crowd {
     for (;;) {
       const request = await this.reserve(wish)
       if (request.told === "promised") {
-        if (wish.afterwards !== "leave") this.#toDo.push({ wish, order_num: request.order_num! })
+        if (wish.afterwards !== "leave" && !this.#stopping) this.#toDo.push({ wish, order_num: request.order_num! })
         return
       }
       if (request.told === "refused" || request.told === "defect" || !this.#patient(began)) return

@@ -155,7 +155,7 @@ export class Trial {
       const first = () =>
         asking
           .flatMap(({ crowd }) => crowd.requests)
-          .filter(({ atMs, told }) => atMs + 0 >= healedAtMs && (told === "promised" || told === "refused"))
+          .filter(({ atMs, told }) => atMs >= healedAtMs && (told === "promised" || told === "refused"))
           .reduce((least, { atMs, tookMs }) => Math.min(least, atMs + tookMs), Number.POSITIVE_INFINITY)
       const again = await poll("the sale goes on", async () => Number.isFinite(first()), RECOVERY_MS).catch(
         () => false,

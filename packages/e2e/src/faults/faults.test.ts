@@ -83,8 +83,8 @@ describe.each([...new Set(chosen.map(worldOf))])("on the %s stack", (name) => {
   }
 })
 
-describe.skipIf(chosen.length > 0)("the fault suite", () => {
+if (chosen.length === 0) {
   it("has the rows that were asked for", () => {
     expect(chosen.length).toBeGreaterThan(0)
   })
-})
+}
