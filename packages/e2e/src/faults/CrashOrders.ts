@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { type Order, type Point, points, type Struck } from "@floodgate/runtime/lifecycle/CrashPoint"
 import { poll } from "../support/Poll.ts"
+import { patient } from "./Patience.ts"
 
 export class CrashOrders {
   /** The value of FLOODGATE_FAULTS_DIR. */
@@ -61,7 +62,7 @@ export class Given {
   }
 
   /** Waits until it was carried out; answers the process that did. */
-  async struck(limitMs = 30_000): Promise<number> {
+  async struck(limitMs = patient(30_000)): Promise<number> {
     return poll(
       `somebody comes to ${this.point}`,
       async () => {

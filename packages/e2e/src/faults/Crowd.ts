@@ -211,7 +211,8 @@ export class Crowd {
     for (;;) {
       const request = await this.reserve(wish)
       if (request.told === "promised") {
-        if (wish.afterwards !== "leave" && !this.#stopping) this.#toDo.push({ wish, order_num: request.order_num! })
+        if (wish.afterwards !== "leave" && !this.#stopping)
+          this.#toDo.push({ wish, order_num: request.order_num! })
         return
       }
       if (request.told === "refused" || request.told === "defect" || !this.#patient(began)) return

@@ -4,6 +4,7 @@ import { inParallel, poll } from "../support/Poll.ts"
 import { Crowd, type Habits } from "./Crowd.ts"
 import type { Dice } from "./Dice.ts"
 import { type Expectation, historyViolations } from "./Ledger.ts"
+import { patient } from "./Patience.ts"
 import type { World, WorldName } from "./World.ts"
 
 /** A row of the fault table. */
@@ -78,10 +79,13 @@ export class Trial {
       readonly perUserLimit?: number
       readonly habits?: Habits
       readonly fields?: Readonly<Record<string, unknown>>
+      /** Runs before the invariants in motion are looked at. */
+      readonly prepare?: (productId: number) => Promise<void>
     } = {},
   ): Promise<Sale> {
-    const { stock = 250, perUserLimit = 5, habits = {}, fields = {} } = options
+    const { stock = 250, perUserLimit = 5, habits = {}, fields = {}, prepare } = options
     const productId = await this.world.publish({ stock, per_user_limit: perUserLimit, ...fields })
+    await prepare?.(productId)
     const crowd = new Crowd({
       productId,
       edges: this.world.edges,
@@ -103,13 +107,26 @@ export class Trial {
     return sale
   }
 
-  async promised(sale: Sale, count: number, limitMs = 30_000): Promise<void> {
+  async promised(sale: Sale, count: number, limitMs = patient(30_000)): Promise<void> {
     await poll(`${count} promises`, async () => sale.crowd.promised.length >= count, limitMs)
   }
 
   /** For a while that the seed chooses, between these bounds (ms): when a fault strikes isn't ours to arrange. */
   async sometime(lowMs: number, highMs: number): Promise<void> {
     await sleep(this.dice.between(lowMs, highMs))
+  }
+
+  /** SIGSTOP for so long, then SIGCONT. */
+  async freezeFor(
+    component: string,
+    ms: number,
+  ): Promise<{ readonly fromMs: number; readonly untilMs: number }> {
+    const pid = await this.world.freeze(component)
+    const fromMs = Date.now()
+    await sleep(ms)
+    const untilMs = Date.now()
+    this.world.thaw(pid)
+    return { fromMs, untilMs }
   }
 
   note(text: string): void {
@@ -157,12 +174,14 @@ export class Trial {
           .flatMap(({ crowd }) => crowd.requests)
           .filter(({ atMs, told }) => atMs >= healedAtMs && (told === "promised" || told === "refused"))
           .reduce((least, { atMs, tookMs }) => Math.min(least, atMs + tookMs), Number.POSITIVE_INFINITY)
-      const again = await poll("the sale goes on", async () => Number.isFinite(first()), RECOVERY_MS).catch(
-        () => false,
-      )
+      const again = await poll(
+        "the sale goes on",
+        async () => Number.isFinite(first()),
+        patient(RECOVERY_MS),
+      ).catch(() => false)
       if (again) sellsAgainMs = first() - healedAtMs
       else if (asking.some(({ crowd }) => crowd.left > 0))
-        violations.push(`nobody was answered within ${RECOVERY_MS} ms after the fault`)
+        violations.push("nobody was answered in time after the fault")
     }
     await Promise.all(this.sales.map(({ crowd }) => crowd.stop()))
 
@@ -180,7 +199,7 @@ export class Trial {
 
     // Each number that anybody was told is asked for until it has its outcome.
     for (const { crowd } of this.sales) {
-      const untilMs = Date.now() + RECOVERY_MS
+      const untilMs = Date.now() + patient(RECOVERY_MS)
       await inParallel(12, [...crowd.numbers.keys()], async (number) => {
         while (["queued", "busy", "lost"].includes(await crowd.look(number)) && Date.now() < untilMs)
           await sleep(100)
@@ -206,7 +225,7 @@ export class Trial {
     const { ledger } = this.world
     const productIds = expectations.map(({ productId }) => productId)
     // Crowds take their time to finish; the books then have at least as long as the promise says.
-    const untilMs = Math.max(healedAtMs, Date.now()) + RECOVERY_MS
+    const untilMs = Math.max(healedAtMs, Date.now()) + patient(RECOVERY_MS)
     let wrong: ReadonlyArray<string> = []
     for (;;) {
       try {

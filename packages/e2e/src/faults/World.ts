@@ -22,6 +22,7 @@ import { freeBase, Stack } from "../support/Stack.ts"
 import { CrashOrders } from "./CrashOrders.ts"
 import type { Buyer } from "./Crowd.ts"
 import { Ledger } from "./Ledger.ts"
+import { patient } from "./Patience.ts"
 
 /** Which stack a row needs. */
 export type WorldName = "sale" | "cluster" | "brokers"
@@ -191,7 +192,7 @@ export class World {
       await poll(
         `product ${product.id} is live`,
         async () => (await edge.get(`/product/${product.id}`)).data?.status === "live",
-        20_000,
+        patient(20_000),
       )
     }
     return product.id as number
@@ -263,7 +264,7 @@ export class World {
         last = not.map(([name, { state }]) => `${name} ${state}`).join(", ")
         return not.length === 0
       },
-      READY_MS,
+      patient(READY_MS),
     ).catch((cause) => {
       throw new Error(`${(cause as Error).message}: ${last}`)
     })

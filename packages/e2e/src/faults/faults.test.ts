@@ -11,7 +11,7 @@ import { nameOf, type Row, Trial } from "./Trial.ts"
 import { World, type WorldName } from "./World.ts"
 
 /** What the verdict may take beyond the fault itself: recovery, the crowd's last wishes, every number's outcome. */
-const VERDICT_MS = 240_000
+const VERDICT_MS = 600_000
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`)
