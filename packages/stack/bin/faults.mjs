@@ -92,9 +92,8 @@ const span = (values) => {
 }
 
 const table = (results) => {
-  const byRow = Map.groupBy?.(results, ({ row }) => row) ?? new Map()
-  if (byRow.size === 0)
-    for (const each of results) byRow.set(each.row, [...(byRow.get(each.row) ?? []), each])
+  const byRow = new Map()
+  for (const each of results) byRow.set(each.row, [...(byRow.get(each.row) ?? []), each])
   const rows = [...byRow].map(([row, runs]) => [
     row,
     String(runs.length),

@@ -53,6 +53,7 @@ describe.each([...new Set(chosen.map(worldOf))])("on the %s stack", (name) => {
             (cause: unknown) => cause,
           )
           const verdict = await trial.verdict()
+          await trial.retire()
           const violations = [
             ...(problem === undefined
               ? []
