@@ -25,8 +25,24 @@ export default defineConfig({
         test: {
           name: "packages",
           include: ["packages/*/src/**/*.test.ts"],
-          exclude: ["packages/e2e/**", "**/node_modules/**"],
+          exclude: [
+            "packages/e2e/**",
+            "packages/simulation/src/**/!(*.contract).test.ts",
+            "**/node_modules/**",
+          ],
           globalSetup: ["packages/stack/src/testing/globalSetup.ts"],
+          pool: "forks",
+          poolOptions: { forks: { maxForks: 2, minForks: 1 } },
+          ...limits,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          // Needs no engines: the whole sale is played in one process.
+          name: "simulation",
+          include: ["packages/simulation/src/**/*.test.ts"],
+          exclude: ["packages/simulation/src/**/*.contract.test.ts", "**/node_modules/**"],
           pool: "forks",
           poolOptions: { forks: { maxForks: 2, minForks: 1 } },
           ...limits,

@@ -1,6 +1,6 @@
 -- Reserves for many buyers of one product in one call.
 --
--- KEYS  1 fence of the shard        hash  epoch, run_id, claim
+-- KEYS  1 fence of the shard        hash  epoch, run_id, claim, paused, pause_rev
 --       2 stream of the shard       one entry an open reservation
 --       3 product                   hash  gen, open, start, end, limit, price, stock, ver, expire
 --       4 buyers of the generation  hash  user id -> record, see below
@@ -36,6 +36,7 @@ local CODE = {
   KEY_REUSED = 9,
   STALE_GENERATION = 10,
   BACKLOG_FULL = 11,
+  PAUSED = 12,
 }
 local MAX_RESERVATIONS_PER_BUYER = 5
 local FIRST_COLUMN = 3
@@ -48,7 +49,8 @@ local deadlines, numbers = FIRST_COLUMN + 3 * n, FIRST_COLUMN + 4 * n
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local fence_run_id = redis.call('HGET', KEYS[1], 'run_id')
+local fence = redis.call('HMGET', KEYS[1], 'run_id', 'paused')
+local fence_run_id, paused = fence[1], fence[2] == '1'
 local run_id = fence_run_id and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if not run_id or fence_run_id ~= run_id then
   local closed = { now, 0, 0, 0 }
@@ -121,6 +123,7 @@ local function judge(i)
     end
   end
 
+  if paused then return CODE.PAUSED, 0 end
   if now < window_start then return CODE.NOT_STARTED, window_start end
   if window_end > 0 and now >= window_end then return CODE.ENDED, window_end end
   if not open then return CODE.NOT_ON_SALE, 0 end

@@ -13,16 +13,23 @@ import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as AdminOrderHandlers from "./handlers/AdminOrderHandlers.ts"
+import * as AdminPaymentHandlers from "./handlers/AdminPaymentHandlers.ts"
+import * as AdminProductHandlers from "./handlers/AdminProductHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
+import * as DeadLetterHandlers from "./handlers/DeadLetterHandlers.ts"
 import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
 import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
+import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
+import * as SaleHandlers from "./handlers/SaleHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
+import * as WebhookHandlers from "./handlers/WebhookHandlers.ts"
 import * as Boundary from "./http/Boundary.ts"
 import * as KeyStore from "./idempotency/KeyStore.ts"
 import * as ProductCache from "./products/ProductCache.ts"
@@ -36,8 +43,15 @@ const handlers = Layer.mergeAll(
   PaymentHandlers.layer,
   WalletHandlers.layer,
   AdminUserHandlers.layer,
+  AdminProductHandlers.layer,
+  SaleHandlers.layer,
+  AdminOrderHandlers.layer,
+  DeadLetterHandlers.layer,
+  AdminPaymentHandlers.layer,
+  WebhookHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
+  ReconciliationHandlers.layer,
   HealthHandlers.layer,
   DocumentHandlers.layer,
 ).pipe(Layer.provide(Guards.layer))

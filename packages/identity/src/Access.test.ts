@@ -34,6 +34,8 @@ const expected: Record<Method, string> = {
   debitWallet: "payment",
   voidDebit: "payment",
   creditWallet: "payment stack",
+  getWalletLedger: "ordering",
+  listWalletDecisions: "ordering",
   listAudit: "auditor admin",
 }
 

@@ -17,6 +17,7 @@ import { KeyStore } from "./store/KeyStore.ts"
 import { RevocationStore } from "./store/RevocationStore.ts"
 import { SessionStore } from "./store/SessionStore.ts"
 import { UserStore } from "./store/UserStore.ts"
+import { WalletLedger } from "./store/WalletLedger.ts"
 import { WalletStore } from "./store/WalletStore.ts"
 import * as TokenSweep from "./workers/TokenSweep.ts"
 
@@ -24,6 +25,7 @@ const stores = Layer.mergeAll(
   UserStore.layer,
   SessionStore.layer,
   WalletStore.layer,
+  WalletLedger.layer,
   RevocationStore.layer,
   KeyStore.layer,
   Export.layer,

@@ -24,6 +24,7 @@ import { KeyRing } from "./KeyRing.ts"
 import { RevocationFeed } from "./RevocationFeed.ts"
 import { type Revocation, RevocationStore } from "./store/RevocationStore.ts"
 import { type Edit, type User, UserStore } from "./store/UserStore.ts"
+import { WalletLedger } from "./store/WalletLedger.ts"
 import { WalletStore } from "./store/WalletStore.ts"
 
 const MAX_USERS = 500
@@ -168,6 +169,27 @@ const pageStart = (token: string): Effect.Effect<number | undefined, InvalidInpu
   return token !== "" && before === undefined
     ? Effect.fail(InvalidInput.at("page_token", "is not one of ours"))
     : Effect.succeed(before)
+}
+
+/** Rows of one page of a ledger, and names in one question. */
+const MAX_LEDGER = 500
+
+const ledgerSize = (names: string, count: number, size: number): Effect.Effect<number, InvalidInput> => {
+  if (count > MAX_LEDGER) return Effect.fail(InvalidInput.at(names, `are more than ${MAX_LEDGER}`))
+  if (size > MAX_LEDGER) return Effect.fail(InvalidInput.at("page_size", `is more than ${MAX_LEDGER}`))
+  return Effect.succeed(size === 0 ? MAX_LEDGER : size)
+}
+
+/** Payment ids aren't numbers, so their pages have tokens of their own. */
+const paymentToken = (paymentId: string): string => Buffer.from(`p1.${paymentId}`).toString("base64url")
+
+const paymentStart = (token: string): Effect.Effect<string, InvalidInput> => {
+  if (token === "") return Effect.succeed("")
+  const text = Buffer.from(token, "base64url").toString("latin1")
+  const paymentId = text.startsWith("p1.") ? text.slice(3) : ""
+  return /^[\x21-\x7e]{1,64}$/.test(paymentId) && paymentToken(paymentId) === token
+    ? Effect.succeed(paymentId)
+    : Effect.fail(InvalidInput.at("page_token", "is not one of ours"))
 }
 
 const handlers = guarded({
@@ -368,6 +390,53 @@ const handlers = guarded({
       orderNum: yield* orderNumOf(request.orderNum),
     }
     return entryMessage(yield* orBusy(wallets.credit(credit)))
+  }),
+
+  getWalletLedger: Effect.fnUntraced(function* (request) {
+    const limit = yield* ledgerSize("user_ids", request.userIds.length, request.pageSize)
+    const after = (yield* pageStart(request.pageToken)) ?? 0
+    const ledger = yield* WalletLedger
+    const named = request.userIds.length > 0
+    const found = yield* orBusy(
+      ledger.books(
+        named
+          ? { _tag: "named", keys: request.userIds.map(Number) }
+          : { _tag: "page", after, limit: limit + 1 },
+      ),
+    )
+    const page = named ? found : found.slice(0, limit)
+    return {
+      wallets: page.map((books) => ({
+        userId: BigInt(books.userId),
+        balance: BigInt(books.balance),
+        entriesTotal: BigInt(books.entriesTotal),
+      })),
+      nextPageToken: !named && found.length > limit ? PageToken.encode(page[page.length - 1]!.userId) : "",
+    }
+  }),
+
+  listWalletDecisions: Effect.fnUntraced(function* (request) {
+    const limit = yield* ledgerSize("payment_ids", request.paymentIds.length, request.pageSize)
+    const after = yield* paymentStart(request.pageToken)
+    const ledger = yield* WalletLedger
+    const named = request.paymentIds.length > 0
+    const found = yield* orBusy(
+      ledger.decisions(
+        named ? { _tag: "named", keys: request.paymentIds } : { _tag: "page", after, limit: limit + 1 },
+      ),
+    )
+    const page = named ? found : found.slice(0, limit)
+    return {
+      decisions: page.map((decision) => ({
+        paymentId: decision.paymentId,
+        userId: BigInt(decision.userId),
+        outcome: outcomes[decision.outcome],
+        amount: BigInt(decision.amount),
+        orderNum: decision.orderNum,
+        ageMs: BigInt(decision.ageMs),
+      })),
+      nextPageToken: !named && found.length > limit ? paymentToken(page[page.length - 1]!.paymentId) : "",
+    }
   }),
 
   listAudit: AuditList.handler,

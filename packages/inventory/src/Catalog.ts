@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import { type Product, type ProductStatus, statusOf } from "./domain/Product.ts"
 import { type Listing, type PageStart, ProductStore } from "./store/ProductStore.ts"
 import { ReservationStore } from "./store/ReservationStore.ts"
+import { StockStore } from "./store/StockStore.ts"
 
 /** A product as callers see it. */
 export interface Shown {
@@ -14,6 +15,15 @@ export interface Shown {
   /** What can be reserved now. */
   readonly stock: number
   readonly status: ProductStatus
+}
+
+/** A product as operators see it. */
+export interface Managed {
+  readonly shown: Shown
+  /** What operators changed of its stock, in sum. */
+  readonly adjusted: number
+  /** Stock changes that are half done. */
+  readonly unfinished: number
 }
 
 export interface Page {
@@ -36,6 +46,7 @@ const decodeToken = (token: string): PageStart | undefined => {
 const make = Effect.gen(function* () {
   const store = yield* ProductStore
   const reservations = yield* ReservationStore
+  const stock = yield* StockStore
 
   /** The sale's clock; without Redis nothing is sold, and our own clock is good enough to show. */
   const now = reservations.serverTime.pipe(Effect.orElse(() => Clock.currentTimeMillis))
@@ -97,7 +108,61 @@ const make = Effect.gen(function* () {
     } satisfies Page
   })
 
-  return { get, getMany, show, list } as const
+  /** Products as operators see them. */
+  const manage = Effect.fnUntraced(function* (shown: ReadonlyArray<Shown>) {
+    const sums = yield* stock.sums(shown.map(({ product }) => product.id))
+    return shown.map((one): Managed => {
+      const { adjusted = 0, unfinished = 0 } = sums.get(one.product.id) ?? {}
+      return { shown: one, adjusted, unfinished }
+    })
+  })
+
+  const getManaged = Effect.fn("Catalog.getManaged")(function* (id: number) {
+    return (yield* manage([yield* get(id)]))[0]!
+  })
+
+  /** All products, newest first. */
+  const listManaged = Effect.fn("Catalog.listManaged")(function* (
+    filter: {
+      readonly status: ProductStatus | undefined
+      readonly q: string
+      readonly fromMs: number
+      readonly toMs: number
+    },
+    pageSize: number,
+    pageToken: string,
+  ) {
+    let after: { createdAtMs: number; id: number } | undefined
+    if (pageToken !== "") {
+      const start = decodeToken(pageToken)
+      if (start === undefined) return yield* InvalidInput.at("page_token", "is not a cursor of this list")
+      after = { createdAtMs: start.startTimeMs, id: start.id }
+    }
+    const nowMs = yield* now
+    const byStock = filter.status === "sold_out" || filter.status === "live"
+    const items: Array<Shown> = []
+    let more = true
+    for (let scanned = 0; items.length <= pageSize && more && scanned < MAX_SCAN; ) {
+      const want = byStock ? pageSize + 1 : pageSize + 1 - items.length
+      const products = yield* store.listManaged({ ...filter, nowMs, after, limit: want })
+      const shown = yield* show(products)
+      items.push(...(byStock ? shown.filter((s) => s.status === filter.status) : shown))
+      scanned += products.length
+      more = products.length === want
+      const last = products.at(-1)
+      if (last !== undefined) after = { createdAtMs: last.createdAtMs, id: last.id }
+    }
+    const page = items.slice(0, pageSize)
+    // Whoever looked too far for too little goes on where the looking stopped.
+    const last = items.length > pageSize ? page.at(-1)!.product : undefined
+    const next = last ?? (more ? after : undefined)
+    return {
+      items: yield* manage(page),
+      nextPageToken: next === undefined ? "" : encodeToken({ startTimeMs: next.createdAtMs, id: next.id }),
+    }
+  })
+
+  return { get, getMany, show, list, getManaged, listManaged } as const
 })
 
 export class Catalog extends Context.Tag("@floodgate/inventory/Catalog")<

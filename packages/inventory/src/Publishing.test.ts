@@ -12,10 +12,11 @@ import type { Draft } from "./domain/Product.ts"
 import { Publishing } from "./Publishing.ts"
 import { Sale } from "./Sale.ts"
 import { ProductStore } from "./store/ProductStore.ts"
+import { StockStore } from "./store/StockStore.ts"
 import * as TestSale from "./testing/TestSale.ts"
 
 const live = Layer.mergeAll(Publishing.layer, Catalog.layer, Sale.layer).pipe(
-  Layer.provideMerge(ProductStore.layer),
+  Layer.provideMerge(Layer.merge(ProductStore.layer, StockStore.layer)),
   Layer.provideMerge(Layer.mergeAll(TestSale.stores, Layer.succeed(OutboxRelay, { nudge: Effect.void }))),
   Layer.provideMerge(
     Layer.mergeAll(TestMysql.layer({ migrations: ["inventory"], main: "inventory" }), TestRedis.layer),
@@ -113,7 +114,11 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
         // As a publisher leaves it that dies after the confirmation.
         yield* mysql.run("test", mysql.sql`UPDATE product SET opened_at = NULL WHERE id = ${product.id}`)
         const [left] = (yield* store.unopened(100)).filter((p) => p.id === product.id)
-        assert.deepStrictEqual(left, { id: product.id, generation: product.generation })
+        assert.deepStrictEqual(left, {
+          id: product.id,
+          generation: product.generation,
+          version: product.version,
+        })
         yield* (yield* Publishing).open(left!)
         assert.strictEqual((yield* store.unopened(100)).filter((p) => p.id === product.id).length, 0)
       }),

@@ -11,15 +11,27 @@ import * as Outbox from "@floodgate/runtime/outbox/Outbox"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as OrderingConfig from "./OrderingConfig.ts"
+import * as BooksStore from "./reconcile/BooksStore.ts"
+import * as DriftStore from "./reconcile/DriftStore.ts"
+import * as Reconciler from "./reconcile/Reconciler.ts"
+import * as SaleBooks from "./reconcile/SaleBooks.ts"
+import * as SaleRedis from "./reconcile/SaleRedis.ts"
+import * as Settings from "./reconcile/Settings.ts"
 import * as Rpc from "./rpc.ts"
 import * as CancelStore from "./store/CancelStore.ts"
 import * as DeadLetterStore from "./store/DeadLetterStore.ts"
 import * as OrderStore from "./store/OrderStore.ts"
 import * as PaymentStore from "./store/PaymentStore.ts"
+import * as TimeoutTimers from "./timers/TimeoutTimers.ts"
+import * as TimerRedis from "./timers/TimerRedis.ts"
+import * as Timers from "./timers/Timers.ts"
 import * as Canceller from "./workers/Canceller.ts"
 import * as CancelSweep from "./workers/CancelSweep.ts"
+import * as DeadLetters from "./workers/DeadLetters.ts"
+import * as FailedMessages from "./workers/FailedMessages.ts"
 import * as OrderWorker from "./workers/OrderWorker.ts"
 import * as PaymentEvents from "./workers/PaymentEvents.ts"
+import * as RetryTopics from "./workers/RetryTopics.ts"
 import * as TimeoutSweep from "./workers/TimeoutSweep.ts"
 
 /** The worker's partitions, payment events, sweeps and calls share these. */
@@ -31,6 +43,15 @@ const MAX_CONNECTIONS = 24
  */
 export const session = { wait_timeout: 10, innodb_lock_wait_timeout: 3 }
 
+const reconciliation = Reconciler.layer.pipe(
+  Layer.provide(Reconciler.service),
+  Layer.provide([
+    Settings.layer,
+    BooksStore.layer,
+    SaleBooks.layer.pipe(Layer.provide(SaleRedis.layer), Layer.provide(TimerRedis.layer)),
+  ]),
+)
+
 /** Workers and the gRPC server: what runs. */
 const processes = Layer.mergeAll(
   Layer.unwrapEffect(
@@ -39,20 +60,26 @@ const processes = Layer.mergeAll(
     ),
   ),
   Consumer.layer(OrderWorker.GROUP, OrderWorker.run),
+  RetryTopics.layer,
   Consumer.layer(PaymentEvents.GROUP, PaymentEvents.run),
+  TimeoutTimers.layer,
   TimeoutSweep.layer,
   CancelSweep.layer,
   PaymentEvents.parkedLayer,
+  DeadLetters.sweepLayer,
+  reconciliation,
   Sealer.layer({ service: "ordering" }),
 )
 
-const application = Canceller.layer.pipe(
+const application = Layer.mergeAll(Canceller.layer, DeadLetters.layer, FailedMessages.layer).pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       OrderStore.layer,
       CancelStore.layer,
       PaymentStore.layer,
       DeadLetterStore.layer,
+      DriftStore.layer,
+      Timers.layer.pipe(Layer.provide(TimerRedis.layer)),
       Outbox.relayLayer({ name: "ordering" }),
     ),
   ),
@@ -66,7 +93,7 @@ const infrastructure = Layer.mergeAll(
   }),
   EventBus.layer,
   OrderingConfig.layer,
-  Layer.mergeAll(Peers.inventory, Peers.payment),
+  Layer.mergeAll(Peers.identity, Peers.inventory, Peers.payment),
 ).pipe(Layer.provideMerge(Credential.layer("ordering")))
 
 export const layer = processes.pipe(Layer.provide(application), Layer.provide(infrastructure))

@@ -8,6 +8,7 @@ import {
 } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import {
   CancelReason,
+  DeadLetterState,
   OrderState,
   RejectReason,
 } from "@floodgate/contracts/gen/floodgate/ordering/v1/ordering_pb"
@@ -27,8 +28,19 @@ import * as Redacted from "effect/Redacted"
 import { NOT_AFTER_HORIZON_MS } from "./domain/Answer.ts"
 import * as Rpc from "./rpc.ts"
 import { OrderStore } from "./store/OrderStore.ts"
-import { assertConserved, KEY, payment, product, query, reservation, stores } from "./testing/Fixture.ts"
+import {
+  assertConserved,
+  DISCARD_MS,
+  KEY,
+  message,
+  payment,
+  product,
+  query,
+  reservation,
+  stores,
+} from "./testing/Fixture.ts"
 import * as Canceller from "./workers/Canceller.ts"
+import { FailedMessages } from "./workers/FailedMessages.ts"
 
 interface RedisAnswer {
   readonly state: ReservationState
@@ -287,6 +299,148 @@ describe("OrderingService", () => {
         )
         assert.strictEqual(yield* assertConserved(id), 1)
       }),
+    )
+
+    it.effect("ListOrders finds everybody's orders for who may read them, and for nobody else", () =>
+      Effect.gen(function* () {
+        const stub = yield* Stub
+        const id = yield* product({ stock: 5 })
+        const entries = range(1, 4).map((user) => reservation(id, user))
+        yield* (yield* OrderStore).createBatch(entries, [])
+        const finance = { user_id: 60, username: "fay", roles: ["finance"] }
+        const request = { anyUser: true, productId: BigInt(id), pageSize: 2 }
+        const first = yield* stub.listOrders(request, { caller: finance })
+        const second = yield* stub.listOrders(
+          { ...request, pageToken: first.nextPageToken },
+          { caller: finance },
+        )
+        assert.deepStrictEqual(
+          [...first.orders, ...second.orders].map((order) => order.userId),
+          [3n, 2n, 1n],
+        )
+        assert.strictEqual(second.nextPageToken, "")
+        const one = yield* stub.listOrders(
+          { anyUser: true, orderNum: entries[1]!.order_num },
+          { caller: finance },
+        )
+        assert.deepStrictEqual(
+          one.orders.map((order) => order.orderNum),
+          [entries[1]!.order_num],
+        )
+        assert.deepStrictEqual(
+          (yield* stub.listOrders({ anyUser: true, orderNum: "no number" }, { caller: finance })).orders,
+          [],
+        )
+        const customer = { user_id: 1, username: "carl", roles: ["customer"] }
+        for (const asked of [request, { ...request, userId: 1n }]) {
+          assert.deepInclude(yield* Effect.flip(stub.listOrders(asked, { caller: customer })), {
+            _tag: "Forbidden",
+            permission: "order:read",
+          })
+        }
+        assert.strictEqual(
+          (yield* Effect.flip(stub.listOrders({ ...request, fromMs: -1n }, { caller: finance })))._tag,
+          "InvalidInput",
+        )
+      }),
+    )
+
+    it.effect(
+      "dead letters are read by queue:read, settled by queue:write, and hold their numbers meanwhile",
+      () =>
+        Effect.gen(function* () {
+          const stub = yield* Stub
+          const failed = yield* FailedMessages
+          const id = yield* product({ stock: 5 })
+          const [wanted, dropped, stolen, away] = [
+            reservation(id, 1),
+            reservation(id, 2),
+            { ...reservation(id, 3), user_id: 33 },
+            reservation(id, 4),
+          ] as const
+          for (const entry of [wanted, dropped, stolen]) {
+            yield* failed.bury(message(entry, entry.order_num), "a test wants it so", { oneForNumber: true })
+          }
+          const asked = [wanted, dropped, stolen, away]
+          const outcomes = stub.batchGetOutcomes({
+            orderNums: asked.map((e) => e.order_num),
+            userIds: asked.map((e) => BigInt(e.user_id)),
+          })
+          const before = yield* outcomes
+          assert.deepStrictEqual(before.decided, [])
+          assert.sameMembers(
+            before.held,
+            [wanted, dropped, stolen].map((e) => e.order_num),
+          )
+
+          const operator = { caller: { user_id: 51, username: "olaf", roles: ["operator"] } }
+          const admin = { caller: { user_id: 52, username: "ada", roles: ["admin"] } }
+          const customer = { caller: { user_id: 1, username: "carl", roles: ["customer"] } }
+          const list = (request: object) => stub.listDeadLetters({ fromMs: 1n, ...request }, operator)
+          const { deadLetters, nextPageToken } = yield* list({ pageSize: 2 })
+          assert.deepStrictEqual(
+            deadLetters.map((letter) => letter.orderNum),
+            [stolen.order_num, dropped.order_num],
+          )
+          const rest = yield* list({ pageSize: 2, pageToken: nextPageToken })
+          assert.deepStrictEqual(
+            rest.deadLetters.map((letter) => letter.orderNum),
+            [wanted.order_num],
+          )
+          const letterOf = (orderNum: string) =>
+            Effect.map(list({ orderNum, state: DeadLetterState.OPEN }), (found) => found.deadLetters[0]!)
+          const [forWanted, forDropped, forStolen] = [
+            yield* letterOf(wanted.order_num),
+            yield* letterOf(dropped.order_num),
+            yield* letterOf(stolen.order_num),
+          ]
+          assert.deepStrictEqual(JSON.parse(Buffer.from(forWanted.payload).toString("utf8")), wanted)
+          assert.strictEqual(forWanted.discardsAtMs - forWanted.firstAtMs, BigInt(DISCARD_MS))
+          assert.deepStrictEqual(yield* stub.getDeadLetter({ id: forWanted.id }, operator), forWanted)
+
+          const wish = { id: forWanted.id, reason: "the cause is mended", requestId: "replay-1" }
+          assert.deepInclude(yield* Effect.flip(stub.replayDeadLetter(wish, operator)), {
+            _tag: "Forbidden",
+            permission: "queue:write",
+          })
+          assert.deepInclude(yield* Effect.flip(stub.listDeadLetters({}, customer)), { _tag: "Forbidden" })
+          assert.strictEqual(
+            (yield* Effect.flip(stub.replayDeadLetter({ ...wish, reason: "" }, admin)))._tag,
+            "InvalidInput",
+          )
+          assert.strictEqual(
+            (yield* Effect.flip(stub.discardDeadLetter({ ...wish, id: 999_999n }, admin)))._tag,
+            "NotFound",
+          )
+          const replayed = yield* stub.replayDeadLetter(wish, admin)
+          assert.deepStrictEqual(
+            [replayed.state, replayed.settledBy, replayed.settledReason, replayed.discardsAtMs],
+            [DeadLetterState.REPLAYED, 52n, "the cause is mended", 0n],
+          )
+          assert.deepStrictEqual(yield* stub.replayDeadLetter(wish, admin), replayed)
+          assert.deepInclude(
+            yield* Effect.flip(stub.discardDeadLetter({ ...wish, requestId: "other" }, admin)),
+            { _tag: "WrongState", state: "replayed" },
+          )
+          for (const { id } of [forDropped, forStolen]) {
+            const discarded = yield* stub.discardDeadLetter({ id, reason: "given up" }, admin)
+            assert.strictEqual(discarded.state, DeadLetterState.DISCARDED)
+          }
+          // The order, the tombstone, and what was never issued: the relay may let go of all three.
+          const after = yield* outcomes
+          assert.sameMembers(
+            after.decided,
+            [wanted, dropped, stolen].map((e) => e.order_num),
+          )
+          assert.deepStrictEqual(after.held, [])
+          // Without the buyer nobody can tell that a number was never issued.
+          assert.deepStrictEqual(
+            (yield* stub.batchGetOutcomes({ orderNums: [stolen.order_num] })).decided,
+            [],
+          )
+          const order = yield* stub.getOrder({ orderNum: dropped.order_num, userId: 2n })
+          assert.deepStrictEqual([order.state, order.rejectReason], [OrderState.REJECTED, RejectReason.LOST])
+        }),
     )
 
     it.effect("CancelOrder by an operator needs the permission, and keeps who did it and why", () =>

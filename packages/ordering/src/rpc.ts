@@ -1,10 +1,12 @@
 /** The gRPC handlers of OrderingService: thin, they check what was asked and turn rows into messages. */
 
 import { Busy, Forbidden, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import { Topic } from "@floodgate/contracts/events/Topic"
 import { ReservationState } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import {
   type CancelReason as CancelReasonNumber,
   CancelReason as CancelReasonPb,
+  DeadLetterState as DeadLetterStatePb,
   OrderState as OrderStatePb,
   RejectReason as RejectReasonPb,
 } from "@floodgate/contracts/gen/floodgate/ordering/v1/ordering_pb"
@@ -13,6 +15,7 @@ import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import { OrderingRpc } from "@floodgate/contracts/rpc/Services"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
+import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
@@ -21,11 +24,16 @@ import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Answer from "./domain/Answer.ts"
+import type { DeadLetterState } from "./domain/DeadLetterState.ts"
 import type { CancelReason, OrderState, RejectReason, StoredState } from "./domain/OrderState.ts"
 import { OrderingConfig } from "./OrderingConfig.ts"
+import { DriftStore } from "./reconcile/DriftStore.ts"
+import * as Reconciliation from "./reconcile/Reconciliation.ts"
+import { DeadLetterStore, type StoredLetter } from "./store/DeadLetterStore.ts"
 import type { OrderRow } from "./store/OrderRow.ts"
 import { OrderStore } from "./store/OrderStore.ts"
 import { Canceller } from "./workers/Canceller.ts"
+import { DeadLetters } from "./workers/DeadLetters.ts"
 
 /** Numbers that BatchGetOutcomes takes at most. */
 export const MAX_OUTCOMES = 500
@@ -33,7 +41,12 @@ const MAX_PAGE = 100
 const DEFAULT_PAGE = 20
 const MAX_RESERVATIONS_PAGE = 5_000
 const MAX_NOTE = 500
+const MAX_REQUEST_ID = 64
 const RETRY_AFTER_MS = 1_000
+
+/** How much of its message a dead letter shows, in a list and by itself. */
+const LISTED_PAYLOAD_BYTES = 2 * 1024
+const SHOWN_PAYLOAD_BYTES = 64 * 1024
 
 const stateToPb: Readonly<Record<OrderState, OrderStatePb>> = {
   queued: OrderStatePb.QUEUED,
@@ -62,6 +75,18 @@ const cancelToPb: Readonly<Record<CancelReason, CancelReasonPb>> = {
   timeout: CancelReasonPb.TIMEOUT,
   operator: CancelReasonPb.OPERATOR,
 }
+
+const letterStateToPb: Readonly<Record<DeadLetterState, DeadLetterStatePb>> = {
+  open: DeadLetterStatePb.OPEN,
+  replayed: DeadLetterStatePb.REPLAYED,
+  discarded: DeadLetterStatePb.DISCARDED,
+}
+
+const letterStateFromPb = new Map(
+  (Object.entries(letterStateToPb) as ReadonlyArray<[DeadLetterState, DeadLetterStatePb]>).map(
+    ([state, pb]) => [pb, state],
+  ),
+)
 
 const ms = (value: number | null): bigint => BigInt(value ?? 0)
 
@@ -127,6 +152,16 @@ const idOf = (token: string): Effect.Effect<number | undefined, InvalidInput> =>
     : Effect.fail(InvalidInput.at("page_token", "not a token of this list"))
 }
 
+/** The last ms that DATETIME holds. */
+const MAX_MS = 253_402_300_799_999n
+
+const timeOf = (path: string, at: bigint): Effect.Effect<number | undefined, InvalidInput> =>
+  at === 0n
+    ? Effect.succeed(undefined)
+    : at > 0n && at <= MAX_MS
+      ? Effect.succeed(Number(at))
+      : Effect.fail(InvalidInput.at(path, "out of bounds"))
+
 const pageSize = (asked: number, fallback: number, max: number): Effect.Effect<number, InvalidInput> =>
   asked <= max
     ? Effect.succeed(asked === 0 ? fallback : asked)
@@ -148,9 +183,13 @@ const redisSays = (state: ReservationState): Answer.RedisSays => {
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
   const orders = yield* OrderStore
+  const drifts = yield* DriftStore
   const canceller = yield* Canceller
   const inventory = yield* InventoryClient
-  const key = Redacted.value((yield* OrderingConfig).orderNumKey)
+  const deadLetters = yield* DeadLetterStore
+  const settling = yield* DeadLetters
+  const { deadLetterDiscardMs, orderNumKey } = yield* OrderingConfig
+  const key = Redacted.value(orderNumKey)
 
   /**
    * What the number says, or NotFound for one that was never issued to this user. MySQL, then Redis, then MySQL again:
@@ -230,6 +269,63 @@ const make = Effect.gen(function* () {
       }
     })
 
+  const isForged = (orderNum: string, userId: bigint | undefined): boolean =>
+    userId !== undefined && OrderNum.verify(key, orderNum, Number(userId)) === undefined
+
+  const toLetter = (row: StoredLetter) => ({
+    id: BigInt(row.id),
+    topic: row.topic,
+    partition: row.partition,
+    offset: row.offset,
+    key: row.key,
+    reason: row.reason,
+    attempts: row.attempts,
+    payload: row.payload,
+    payloadBytes: BigInt(row.payload_bytes),
+    orderNum: row.claimed_num ?? "",
+    firstAtMs: ms(row.first_at_ms),
+    lastAtMs: ms(row.last_at_ms),
+    state: letterStateToPb[row.state],
+    discardsAtMs:
+      row.state === "open" && row.topic === Topic.Reservations
+        ? BigInt(row.first_at_ms + deadLetterDiscardMs)
+        : 0n,
+    settledAtMs: ms(row.settled_at_ms),
+    settledBy: BigInt(row.settled_by ?? 0),
+    settledReason: row.settled_reason ?? "",
+  })
+
+  const letterId = (id: bigint): Effect.Effect<number, NotFound> =>
+    id > 0n && id <= BigInt(Number.MAX_SAFE_INTEGER)
+      ? Effect.succeed(Number(id))
+      : Effect.fail(new NotFound())
+
+  const letterOf = (id: number) =>
+    Effect.flatMap(orBusy(deadLetters.find(id, SHOWN_PAYLOAD_BYTES)), (row) =>
+      row === undefined ? new NotFound() : Effect.succeed(toLetter(row)),
+    )
+
+  const settlementOf = (
+    request: { readonly id: bigint; readonly reason: string; readonly requestId: string },
+    context: Pick<GrpcServer.CallContext, "caller">,
+  ) =>
+    Effect.gen(function* () {
+      yield* CallerAccess.requirePermission(context, "queue:write")
+      const id = yield* letterId(request.id)
+      if (request.reason === "" || request.reason.length > MAX_NOTE) {
+        return yield* InvalidInput.at("reason", `from 1 to ${MAX_NOTE} characters`)
+      }
+      if (request.requestId.length > MAX_REQUEST_ID) {
+        return yield* InvalidInput.at("request_id", `at most ${MAX_REQUEST_ID} characters`)
+      }
+      return {
+        id,
+        actorId: context.caller?.user_id ?? Audit.SYSTEM,
+        reason: request.reason,
+        requestId: request.requestId,
+      }
+    })
+
   return GrpcServer.service(OrderingRpc, {
     getOrder: (request, context) =>
       CallerAccess.requireSelf(context, request.userId, "order:read").pipe(
@@ -242,17 +338,38 @@ const make = Effect.gen(function* () {
         if (request.orderNums.length > MAX_OUTCOMES) {
           return yield* InvalidInput.at("order_nums", `at most ${MAX_OUTCOMES}`)
         }
-        if (request.orderNums.length === 0) return { decided: [] }
-        return { decided: [...(yield* orBusy(orders.decided(request.orderNums)))] }
+        if (request.userIds.length !== 0 && request.userIds.length !== request.orderNums.length) {
+          return yield* InvalidInput.at("user_ids", "one for each number, or none")
+        }
+        if (request.orderNums.length === 0) return { decided: [], held: [] }
+        const decided = new Set(yield* orBusy(orders.decided(request.orderNums)))
+        const buyers = new Map(request.orderNums.map((orderNum, i) => [orderNum, request.userIds[i]]))
+        const rest = [...buyers.keys()].filter((orderNum) => !decided.has(orderNum))
+        const held: Array<string> = []
+        if (rest.length > 0) {
+          for (const [orderNum, letter] of yield* orBusy(deadLetters.named(rest))) {
+            if (letter === "open") held.push(orderNum)
+            // A number that was never issued to its buyer has no row to wait for, once its letter is settled. A good
+            // number has: its tombstone.
+            else if (isForged(orderNum, buyers.get(orderNum))) decided.add(orderNum)
+          }
+        }
+        return { decided: [...decided], held }
       }),
 
     listOrders: (request, context) =>
       Effect.gen(function* () {
-        yield* CallerAccess.requireSelf(context, request.userId, "order:read").pipe(
-          Effect.mapError(() => new Forbidden({ permission: "order:read" })),
-        )
         const userId = yield* safe("user_id", request.userId)
-        if (userId === 0) return yield* InvalidInput.at("user_id", "whose orders")
+        if (request.anyUser) yield* CallerAccess.requirePermission(context, "order:read")
+        else {
+          yield* CallerAccess.requireSelf(context, request.userId, "order:read").pipe(
+            Effect.mapError(() => new Forbidden({ permission: "order:read" })),
+          )
+          if (userId === 0) return yield* InvalidInput.at("user_id", "whose orders")
+        }
+        const productId = yield* safe("product_id", request.productId)
+        const fromMs = yield* timeOf("from_ms", request.fromMs)
+        const toMs = yield* timeOf("to_ms", request.toMs)
         const limit = yield* pageSize(request.pageSize, DEFAULT_PAGE, MAX_PAGE)
         const beforeId = yield* idOf(request.pageToken)
         if (request.status !== undefined && request.status > 2) {
@@ -262,13 +379,20 @@ const make = Effect.gen(function* () {
         if (request.state !== OrderStatePb.UNSPECIFIED && state === undefined) {
           return yield* InvalidInput.at("state", "unknown")
         }
+        const none = { orders: [], nextPageToken: "" }
         // Queued ones have no row, and the list is of rows.
-        if (state === "queued") return { orders: [], nextPageToken: "" }
+        if (state === "queued") return none
+        // What can't be a number is nobody's.
+        if (request.orderNum !== "" && OrderNum.parse(request.orderNum) === undefined) return none
         const rows = yield* orBusy(
           orders.list({
-            userId,
+            userId: userId === 0 ? undefined : userId,
+            productId: productId === 0 ? undefined : productId,
+            orderNum: request.orderNum === "" ? undefined : request.orderNum,
             status: request.status,
             state: state as StoredState | undefined,
+            fromMs,
+            toMs,
             beforeId,
             limit: limit + 1,
           }),
@@ -322,6 +446,61 @@ const make = Effect.gen(function* () {
           nextPageToken: rows.length > limit ? tokenOf(page[page.length - 1]!.id) : "",
         }
       }),
+
+    listDeadLetters: (request, context) =>
+      Effect.gen(function* () {
+        yield* CallerAccess.requirePermission(context, "queue:read")
+        const state = letterStateFromPb.get(request.state)
+        if (request.state !== DeadLetterStatePb.UNSPECIFIED && state === undefined) {
+          return yield* InvalidInput.at("state", "unknown")
+        }
+        const fromMs = yield* timeOf("from_ms", request.fromMs)
+        const toMs = yield* timeOf("to_ms", request.toMs)
+        const limit = yield* pageSize(request.pageSize, DEFAULT_PAGE, MAX_PAGE)
+        const beforeId = yield* idOf(request.pageToken)
+        if (request.orderNum !== "" && OrderNum.parse(request.orderNum) === undefined) {
+          return { deadLetters: [], nextPageToken: "" }
+        }
+        const rows = yield* orBusy(
+          deadLetters.list({
+            state,
+            topic: request.topic === "" ? undefined : request.topic,
+            orderNum: request.orderNum === "" ? undefined : request.orderNum,
+            fromMs,
+            toMs,
+            beforeId,
+            limit: limit + 1,
+            payloadBytes: LISTED_PAYLOAD_BYTES,
+          }),
+        )
+        const page = rows.slice(0, limit)
+        return {
+          deadLetters: page.map(toLetter),
+          nextPageToken: rows.length > limit ? tokenOf(page[page.length - 1]!.id) : "",
+        }
+      }),
+
+    getDeadLetter: (request, context) =>
+      Effect.gen(function* () {
+        yield* CallerAccess.requirePermission(context, "queue:read")
+        return yield* letterOf(yield* letterId(request.id))
+      }),
+
+    replayDeadLetter: (request, context) =>
+      Effect.gen(function* () {
+        const wish = yield* settlementOf(request, context)
+        yield* orBusy(settling.replay(wish))
+        return yield* letterOf(wish.id)
+      }).pipe(Effect.withSpan("Ordering.replayDeadLetter")),
+
+    discardDeadLetter: (request, context) =>
+      Effect.gen(function* () {
+        const wish = yield* settlementOf(request, context)
+        yield* orBusy(settling.discard(wish))
+        return yield* letterOf(wish.id)
+      }).pipe(Effect.withSpan("Ordering.discardDeadLetter")),
+
+    getReconciliation: (_request, context) => Reconciliation.get(drifts, context),
 
     listAudit: (request, context) =>
       AuditList.handler(request, context).pipe(Effect.provideService(Mysql, mysql)),

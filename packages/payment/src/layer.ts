@@ -13,11 +13,22 @@ import * as Layer from "effect/Layer"
 import * as Channels from "./channels/Live.ts"
 import { Payments } from "./Payments.ts"
 import { rpc } from "./rpc.ts"
-import { PaymentStore } from "./store/PaymentStore.ts"
+import { Gate } from "./store/Gate.ts"
+import { IntentStore } from "./store/IntentStore.ts"
+import { LedgerStore } from "./store/LedgerStore.ts"
+import { PaymentLists } from "./store/PaymentLists.ts"
+import { ProviderEventStore } from "./store/ProviderEventStore.ts"
+import { RefundStore } from "./store/RefundStore.ts"
+import { TopUpStore } from "./store/TopUpStore.ts"
+import { WebhookStore } from "./store/WebhookStore.ts"
+import { WebhookConfig } from "./webhooks/WebhookConfig.ts"
 import { EventApplier } from "./workers/EventApplier.ts"
 import * as IntentRetry from "./workers/IntentRetry.ts"
 import * as OrderAnswers from "./workers/OrderAnswers.ts"
 import * as Refunds from "./workers/Refunds.ts"
+import * as TopUps from "./workers/TopUps.ts"
+import * as WebhookEvents from "./workers/WebhookEvents.ts"
+import { WebhookSender } from "./workers/WebhookSender.ts"
 
 /** Workers and the gRPC server: what runs. */
 const processes = Layer.mergeAll(
@@ -25,12 +36,26 @@ const processes = Layer.mergeAll(
   IntentRetry.layer,
   OrderAnswers.layer,
   Refunds.layer,
+  TopUps.layer,
+  WebhookEvents.layer,
   Sealer.layer({ service: "payment" }),
 )
 
-const application = EventApplier.layer.pipe(
+/** Order money and webhooks in MySQL. */
+const stores = Layer.mergeAll(
+  IntentStore.layer,
+  ProviderEventStore.layer,
+  RefundStore.layer,
+  TopUpStore.layer,
+  PaymentLists.layer,
+).pipe(Layer.provideMerge(Gate.layer))
+
+const application = Layer.merge(EventApplier.layer, WebhookSender.layer).pipe(
   Layer.provideMerge(Payments.layer),
-  Layer.provideMerge(PaymentStore.layer),
+  Layer.provideMerge(stores),
+  Layer.provideMerge(WebhookStore.layer),
+  Layer.provideMerge(WebhookConfig.layer),
+  Layer.provideMerge(LedgerStore.layer),
   Layer.provideMerge(Outbox.relayLayer({ name: "payment" })),
   Layer.provideMerge(Channels.layer),
 )

@@ -73,9 +73,16 @@ export const grant = async (adminUrl: string, migrated: ReadonlySet<Database>): 
   if (!migrated.has("ordering") || !migrated.has("inventory")) return
   await administer(adminUrl, async (connection) => {
     await connection.query(
-      "GRANT SELECT (id, name, price, currency, stock, generation, per_user_limit, state), UPDATE (stock) ON inventory.product TO 'ordering'@'%'",
+      "GRANT SELECT (id, name, price, currency, stock, initial_stock, generation, per_user_limit, state, start_time, end_time), UPDATE (stock) ON inventory.product TO 'ordering'@'%'",
     )
     await connection.query("GRANT SELECT, INSERT ON inventory.stock_log TO 'ordering'@'%'")
+    // What the reconciler asks of inventory: which stock changes are half done, and whether events wait for the bus.
+    await connection.query(
+      "GRANT SELECT (id, product_id, delta, state, created_at) ON inventory.stock_adjustment TO 'ordering'@'%'",
+    )
+    await connection.query(
+      "GRANT SELECT (id, bucket, created_at, sent_at) ON inventory.outbox TO 'ordering'@'%'",
+    )
   })
 }
 

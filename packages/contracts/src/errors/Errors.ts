@@ -129,10 +129,10 @@ export class Ended extends Schema.TaggedError<Ended>()("Ended", { end_time: Sche
 /** A draft, or withdrawn. */
 export class NotOnSale extends Schema.TaggedError<NotOnSale>()("NotOnSale", {}, wire("NOT_ON_SALE")) {}
 
-/** `state` is where the order, product or payment is now. */
+/** `state` is where the order, product or payment is now; `left` what a stock change could have taken away at most. */
 export class WrongState extends Schema.TaggedError<WrongState>()(
   "WrongState",
-  { state: Schema.String },
+  { state: Schema.String, left: Schema.optionalWith(Schema.Int, { exact: true }) },
   wire("WRONG_STATE"),
 ) {}
 

@@ -11,6 +11,10 @@ export const OrderChangeType = Schema.Literal(
   "order.cancelled",
   /** The answer to a capture that came too late or twice: payment refunds it. */
   "order.payment_refused",
+  /** An operator's refund of a paid order: under way, done, or failed, which leaves the order paid. */
+  "order.refunding",
+  "order.refunded",
+  "order.refund_failed",
 )
 
 export const OrderChange = Schema.Struct({

@@ -4,9 +4,13 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AdminOrderApi } from "./AdminOrderApi.ts"
+import { AdminPaymentApi } from "./AdminPaymentApi.ts"
+import { AdminProductApi } from "./AdminProductApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
+import { DeadLetterApi } from "./DeadLetterApi.ts"
 import { DocumentApi } from "./DocumentApi.ts"
 import { Failure } from "./Envelope.ts"
 import { HealthApi } from "./HealthApi.ts"
@@ -14,8 +18,11 @@ import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
+import { ReconciliationApi } from "./ReconciliationApi.ts"
+import { SaleApi } from "./SaleApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
+import { WebhookApi } from "./WebhookApi.ts"
 
 // HttpApi adds its own decode error to every endpoint; the edge answers those as code 400, so documents must not show it.
 const withoutDecodeError = (spec: Record<string, any>): Record<string, any> => {
@@ -39,8 +46,15 @@ export const RestApi = HttpApi.make("floodgate")
   .add(PaymentApi)
   .add(WalletApi)
   .add(AdminUserApi)
+  .add(AdminProductApi)
+  .add(SaleApi)
+  .add(AdminOrderApi)
+  .add(DeadLetterApi)
+  .add(AdminPaymentApi)
+  .add(WebhookApi)
   .add(AuditApi)
   .add(KeyApi)
+  .add(ReconciliationApi)
   .add(HealthApi)
   .add(DocumentApi)
   // What any request can meet, whatever its route.

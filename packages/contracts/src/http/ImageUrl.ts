@@ -3,6 +3,7 @@
  * so it must not point into anyone's private network, and never carry a script or a credential.
  */
 import * as Schema from "effect/Schema"
+import { ProductBounds } from "../sale/ProductBounds.ts"
 
 const MEDIA = /^\/media\/[A-Za-z0-9_-]+(\.[A-Za-z0-9]+)?$/
 const IPV4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/
@@ -43,6 +44,6 @@ export const isImageUrl = (text: string): boolean => {
 }
 
 export const ImageUrl = Schema.String.pipe(
-  Schema.maxLength(2048),
+  Schema.maxLength(ProductBounds.image),
   Schema.filter((text) => isImageUrl(text) || "must be a public https URL or /media/…"),
 )

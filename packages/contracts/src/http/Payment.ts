@@ -2,7 +2,10 @@
 import * as Schema from "effect/Schema"
 import { strict } from "./Payload.ts"
 
-/** `pay_url` is where a person pays; `client_params` is the provider's signed parameter set. */
+/**
+ * `order_num` of a payment into a wallet is its own reference, `topup_…`: no order is found by it. `pay_url` is where a person
+ * pays; `client_params` is the provider's signed parameter set.
+ */
 export const Payment = Schema.Struct({
   payment_id: Schema.String,
   order_num: Schema.String,

@@ -1,5 +1,6 @@
 /** Products as the HTTP contract shows them, and what publishing one takes. Money in minor units. */
 import * as Schema from "effect/Schema"
+import { ProductBounds } from "../sale/ProductBounds.ts"
 import { ImageUrl } from "./ImageUrl.ts"
 import * as InertText from "./InertText.ts"
 import { Instant, Timestamp } from "./Instant.ts"
@@ -33,10 +34,17 @@ export const Product = Schema.Struct({
 }).annotations({ identifier: "Product" })
 export type Product = typeof Product.Type
 
-export const MAX_PRICE = 10 ** 10
-export const MAX_STOCK = 10 ** 7
+export const MAX_PRICE = ProductBounds.price
+export const MAX_STOCK = ProductBounds.stock
 
-const Price = Schema.Int.pipe(Schema.between(1, MAX_PRICE))
+/** What a publisher may ask for, field by field. */
+export const fields = {
+  name: InertText.line(1, ProductBounds.name),
+  description: InertText.paragraphs(ProductBounds.description),
+  price: Schema.Int.pipe(Schema.between(1, ProductBounds.price)),
+  stock: Schema.Int.pipe(Schema.between(1, ProductBounds.stock)),
+  per_user_limit: Schema.Int.pipe(Schema.between(1, ProductBounds.perUserLimit)),
+} as const
 
 const orNull = <S extends Schema.Schema.Any>(schema: S) =>
   Schema.optionalWith(Schema.NullOr(schema), { exact: true, default: () => null })
@@ -44,17 +52,17 @@ const orNull = <S extends Schema.Schema.Any>(schema: S) =>
 /** Times decode to Unix ms. That `start_time` is in the future is the handler's to say: it knows the sale's clock. */
 export const PublishPayload = strict(
   Schema.Struct({
-    name: InertText.line(1, 120),
-    price: Price,
-    stock: Schema.Int.pipe(Schema.between(1, MAX_STOCK)),
+    name: fields.name,
+    price: fields.price,
+    stock: fields.stock,
     start_time: Instant,
     end_time: orNull(Instant),
-    per_user_limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 100)), {
+    per_user_limit: Schema.optionalWith(fields.per_user_limit, {
       exact: true,
       default: () => 1,
     }),
-    description: Schema.optionalWith(InertText.paragraphs(2000), { exact: true, default: () => "" }),
-    original_price: orNull(Price),
+    description: Schema.optionalWith(fields.description, { exact: true, default: () => "" }),
+    original_price: orNull(fields.price),
     image: orNull(ImageUrl),
     access: Schema.optionalWith(
       Schema.Struct({

@@ -4,6 +4,7 @@ import { Timestamp } from "./Instant.ts"
 import * as Page from "./Page.ts"
 import { Id } from "./PathId.ts"
 import { strict } from "./Payload.ts"
+import { Channel } from "./Payment.ts"
 
 export const Wallet = Schema.Struct({ balance: Schema.Int, currency: Schema.String }).annotations({
   identifier: "Wallet",
@@ -21,3 +22,10 @@ export const WalletEntry = Schema.Struct({
 export type WalletEntry = typeof WalletEntry.Type
 
 export const ListEntriesQuery = strict(Schema.Struct(Page.query))
+
+/** The largest top-up, minor units: whatever is on sale can be paid by it. */
+export const MAX_TOP_UP = 10_000_000_000
+
+export const TopUpPayload = strict(
+  Schema.Struct({ amount: Schema.Int.pipe(Schema.between(1, MAX_TOP_UP)), channel: Channel }),
+).annotations({ identifier: "TopUpPayload" })

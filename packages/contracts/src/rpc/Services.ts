@@ -47,6 +47,8 @@ export const IdentityRpc = defineRpc(IdentityService, {
   debitWallet: [NotFound, InvalidInput, Forbidden],
   voidDebit: [NotFound, Forbidden],
   creditWallet: [NotFound, InvalidInput, Forbidden],
+  getWalletLedger: [InvalidInput, Forbidden],
+  listWalletDecisions: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
 })
 
@@ -58,6 +60,17 @@ export const InventoryRpc = defineRpc(InventoryService, {
   warmUp: [NotFound, WrongState, Busy, Forbidden],
   reserveBatch: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
+  getManagedProduct: [NotFound, Forbidden],
+  listManagedProducts: [InvalidInput, Forbidden],
+  updateProduct: [NotFound, InvalidInput, WrongState, StaleVersion, Busy, Forbidden],
+  withdrawProduct: [NotFound, WrongState, Busy, Forbidden],
+  rebuildProduct: [NotFound, WrongState, Busy, Forbidden],
+  cloneProduct: [NotFound, InvalidInput, InFlight, IdempotencyMismatch, Busy, Forbidden],
+  getProductReadiness: [NotFound, Forbidden],
+  changeStock: [NotFound, InvalidInput, WrongState, IdempotencyMismatch, Busy, Forbidden],
+  listStockLog: [InvalidInput, Forbidden],
+  getSaleSwitch: [Forbidden],
+  setSaleSwitch: [Busy, Forbidden],
   listAudit: [Forbidden, InvalidInput],
 })
 
@@ -65,9 +78,14 @@ export const OrderingRpc = defineRpc(OrderingService, {
   getOrder: [NotFound],
   batchGetOutcomes: [InvalidInput],
   listOrders: [InvalidInput, Forbidden],
-  cancelOrder: [NotFound, WrongState],
+  cancelOrder: [NotFound, InvalidInput, WrongState],
   getBarrier: [],
   listReservations: [InvalidInput],
+  listDeadLetters: [InvalidInput, Forbidden],
+  getDeadLetter: [NotFound, Forbidden],
+  replayDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
+  discardDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
+  getReconciliation: [Forbidden],
   listAudit: [Forbidden, InvalidInput],
 })
 
@@ -76,6 +94,18 @@ export const PaymentRpc = defineRpc(PaymentService, {
   getPayment: [NotFound],
   closeOrder: [NotFound],
   acceptCallback: [NotFound, InvalidInput, Unauthenticated, PaymentMismatch],
+  createTopUp: [NotFound, InvalidInput, IdempotencyMismatch, InFlight, PaymentDeclined],
+  refund: [NotFound, InvalidInput, WrongState, IdempotencyMismatch, InFlight, Forbidden],
+  listPayments: [InvalidInput, Forbidden],
+  getPaymentRecord: [NotFound, Forbidden],
+  listRefunds: [InvalidInput, Forbidden],
+  createWebhook: [NotFound, InvalidInput, IdempotencyMismatch, InFlight, Forbidden],
+  listWebhooks: [InvalidInput, Forbidden],
+  getWebhook: [NotFound, Forbidden],
+  deleteWebhook: [NotFound, InvalidInput, Forbidden],
+  listWebhookDeliveries: [NotFound, InvalidInput, Forbidden],
+  redeliverWebhook: [NotFound, InvalidInput, Forbidden],
+  getLedger: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
 })
 

@@ -27,6 +27,8 @@ export const ReserveCode = {
   STALE_GENERATION: 10,
   /** The shard's stream is at its bound: nothing was done. */
   BACKLOG_FULL: 11,
+  /** An operator paused all sales: nothing was done. */
+  PAUSED: 12,
   /** Not from the script: certainly not executed (no connection, breaker open). */
   NOT_EXECUTED: 20,
   /** Not from the script: sent, no answer in time. order_num will tell the truth. */

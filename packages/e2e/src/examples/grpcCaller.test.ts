@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as Errors from "@floodgate/contracts/errors/Errors"
+import { InventoryService } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
@@ -19,23 +20,22 @@ const credential = ServiceCredential.make({ service: "inventory", keys: [Redacte
 const guide = new URL("../../../../docs/guides/grpc-callers.md", import.meta.url)
 const source = new URL("./grpcCaller.ts", import.meta.url)
 
-const notHere = () => Effect.dieMessage("not a method of this test")
+const others = Object.fromEntries(
+  Object.keys(InventoryService.method).map((name) => [
+    name,
+    () => Effect.dieMessage("not a method of this test"),
+  ]),
+) as unknown as GrpcServer.Handlers<typeof InventoryRpc, never>
 const inventory = GrpcServer.make({
   port: Config.succeed(0),
   host: Config.succeed("127.0.0.1"),
   services: [
     GrpcServer.service(InventoryRpc, {
-      createProduct: notHere,
+      ...others,
       getProduct: ({ productId }) =>
         productId === 1n
           ? Effect.succeed({ id: 1n, name: "Camera", stock: 3n })
           : Effect.fail(new Errors.NotFound()),
-      batchGetProducts: notHere,
-      listProducts: notHere,
-      warmUp: notHere,
-      reserveBatch: notHere,
-      getReservation: notHere,
-      listAudit: notHere,
     }),
   ],
 }).pipe(

@@ -11,7 +11,8 @@ import * as Exchange from "../http/Exchange.ts"
 import * as PaymentView from "./PaymentView.ts"
 import { callerOf, fromPeer } from "./Peer.ts"
 
-const PAYMENT_ID = /^[A-Za-z0-9_-]{1,64}$/
+/** What can be the id of a payment; anything else is not found without asking anybody. */
+export const PAYMENT_ID = /^[A-Za-z0-9_-]{1,64}$/
 const SANDBOX = "sandbox"
 
 // Ours and the hop's: no provider's protocol needs them.

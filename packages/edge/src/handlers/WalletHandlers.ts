@@ -1,4 +1,4 @@
-/** The wallet: identity keeps it. */
+/** The wallet: identity keeps it, payment fills it. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import {
   type WalletEntry as Message,
@@ -6,12 +6,17 @@ import {
 } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { RestApi } from "@floodgate/contracts/http/Api"
 import { CurrentUser } from "@floodgate/contracts/http/Auth"
+import { HEADER } from "@floodgate/contracts/http/IdempotencyKey"
 import { format } from "@floodgate/contracts/http/Instant"
 import type { WalletEntry } from "@floodgate/contracts/http/Wallet"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
+import { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
 import * as Effect from "effect/Effect"
+import * as Exchange from "../http/Exchange.ts"
+import * as CanonicalBody from "./CanonicalBody.ts"
 import { nextCursor, pageOf, withQueryNames } from "./Lists.ts"
-import { aboutSelf, callerOf } from "./Peer.ts"
+import * as PaymentView from "./PaymentView.ts"
+import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
 
 const kinds: Record<WalletEntryKind, WalletEntry["kind"]> = {
   [WalletEntryKind.UNSPECIFIED]: "adjust",
@@ -33,6 +38,7 @@ const entryOf = (message: Message): WalletEntry => ({
 export const layer = HttpApiBuilder.group(RestApi, "wallet", (handlers) =>
   Effect.gen(function* () {
     const identity = yield* IdentityClient
+    const payment = yield* PaymentClient
     return handlers
       .handle(
         "get",
@@ -56,6 +62,27 @@ export const layer = HttpApiBuilder.group(RestApi, "wallet", (handlers) =>
           )
           return { items: page.entries.map(entryOf), next_cursor: nextCursor(page.nextPageToken) }
         }),
+      )
+      .handle(
+        "topUp",
+        Effect.fn("WalletHandlers.topUp")(function* ({ headers, payload, request }) {
+          const user = yield* CurrentUser
+          const paid = yield* fromPeer(
+            payment.createTopUp(
+              {
+                userId: BigInt(user.userId),
+                amount: BigInt(payload.amount),
+                channel: payload.channel,
+                idempotencyKey: headers[HEADER],
+                bodyHash: CanonicalBody.hash(payload),
+              },
+              callerOf(user),
+            ),
+          )
+          if (paid.replayed) Exchange.of(request).answerHeaders["idempotent-replayed"] = "true"
+          return PaymentView.of(paid)
+        }),
+        { uninterruptible: true },
       )
   }),
 )

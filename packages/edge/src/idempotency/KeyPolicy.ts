@@ -19,13 +19,29 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /seckill": "service",
   "POST /products": "service",
   "POST /orders/:order_num/pay": "service",
+  "POST /wallet/topups": "service",
+  "POST /admin/orders/:order_num/refund": "service",
+  // Its answer holds a secret, which the edge must not store.
+  "POST /admin/webhooks": "service",
+  "POST /admin/products/:id/stock": "service",
+  "POST /admin/products/:id/clone": "service",
 
   // Cancelling twice cancels once; with the key the second answer is the first one instead of 520.
   "POST /orders/:order_num/cancel": "edge",
+  "POST /admin/orders/:order_num/cancel": "edge",
+  "POST /admin/dead-letters/:id/replay": "edge",
+  "POST /admin/dead-letters/:id/discard": "edge",
   "POST /admin/users/:id/ban": "edge",
   "POST /admin/users/:id/unban": "edge",
   "POST /admin/users/:id/roles": "edge",
+  // A message sent twice is known by its event_id.
+  "POST /admin/webhooks/:id/redeliver": "edge",
   "POST /admin/keys/rotate": "edge",
+  "POST /admin/products/:id/warmup": "edge",
+  "POST /admin/products/:id/withdraw": "edge",
+  "POST /admin/products/:id/rebuild": "edge",
+  "POST /admin/sale/pause": "edge",
+  "POST /admin/sale/resume": "edge",
 
   // Passwords in the body. A name is registered once; a second change finds the old password gone.
   "POST /register": "none",

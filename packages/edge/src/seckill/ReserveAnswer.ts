@@ -56,6 +56,7 @@ const refusals: Record<number, Refusal> = {
   [ReserveCode.KEY_REUSED]: [catalogue.IDEMPOTENCY_MISMATCH, none],
   [ReserveCode.STALE_GENERATION]: busy,
   [ReserveCode.BACKLOG_FULL]: busy,
+  [ReserveCode.PAUSED]: busy,
   [ReserveCode.NOT_EXECUTED]: busy,
   [ReserveCode.UNKNOWN]: [catalogue.BUSY, (o) => (o.orderNum === "" ? null : { order_num: o.orderNum })],
   [ReserveCode.NO_SUCH_PRODUCT]: [catalogue.NOT_FOUND, none],

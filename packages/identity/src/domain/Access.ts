@@ -44,6 +44,8 @@ export const access: Record<Method, Rule> = {
   debitWallet: { services: ["payment"], users: "service" },
   voidDebit: { services: ["payment"], users: "service" },
   creditWallet: { services: ["payment", "stack"], users: "service" },
+  getWalletLedger: { services: ["ordering"], users: "nobody" },
+  listWalletDecisions: { services: ["ordering"], users: "nobody" },
   listAudit: { services: [], users: "audit:read" },
 }
 

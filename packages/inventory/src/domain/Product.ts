@@ -1,4 +1,5 @@
 /** A product on sale: what may be published, and what its status is at a moment. */
+import { ProductBounds as bounds } from "@floodgate/contracts/sale/ProductBounds"
 
 export type ProductState = "draft" | "published" | "withdrawn"
 
@@ -47,6 +48,33 @@ export type Draft = Pick<
   | "publisherId"
 >
 
+/** What an operator may change of a product; a field that isn't there stays as it is. */
+export type Edit = Partial<
+  Pick<
+    Product,
+    | "name"
+    | "description"
+    | "image"
+    | "originalPrice"
+    | "accessChallenge"
+    | "accessWaitingRoom"
+    | "price"
+    | "startTimeMs"
+    | "endTimeMs"
+    | "perUserLimit"
+  >
+>
+
+/** The product after an edit. */
+export const edited = (product: Product, edit: Edit): Product => ({ ...product, ...edit })
+
+/** Whether two versions differ in what Redis sells by: such an edit needs a generation of its own. */
+export const touchesSale = (before: Product, after: Product): boolean =>
+  before.price !== after.price ||
+  before.startTimeMs !== after.startTimeMs ||
+  before.endTimeMs !== after.endTimeMs ||
+  before.perUserLimit !== after.perUserLimit
+
 /** The status at `nowMs` with `stock` left to reserve. */
 export const statusOf = (
   product: Pick<Product, "state" | "startTimeMs" | "endTimeMs">,
@@ -59,20 +87,17 @@ export const statusOf = (
   return stock > 0 ? "live" : "sold_out"
 }
 
-/** The bounds of what may be published; the HTTP contract states the same. */
-export const bounds = {
-  name: 120,
-  description: 2000,
-  price: 10_000_000_000,
-  stock: 10_000_000,
-  perUserLimit: 100,
-  image: 2048,
-} as const
-
 const within = (n: number, most: number) => Number.isSafeInteger(n) && n >= 1 && n <= most
 
-/** Everything wrong with a draft, by field; empty for a good one. */
-export const problemsOf = (draft: Draft, nowMs: number): ReadonlyArray<{ path: string; message: string }> => {
+/**
+ * Everything wrong with a draft, by field; empty for a good one. `toCome` is false where its start may lie behind, as in
+ * an edit that leaves the times alone.
+ */
+export const problemsOf = (
+  draft: Draft,
+  nowMs: number,
+  toCome = true,
+): ReadonlyArray<{ path: string; message: string }> => {
   const problems: Array<{ path: string; message: string }> = []
   const expect = (ok: boolean, path: string, message: string) => {
     if (!ok) problems.push({ path, message })
@@ -97,7 +122,7 @@ export const problemsOf = (draft: Draft, nowMs: number): ReadonlyArray<{ path: s
     `must be a whole number from 1 to ${bounds.perUserLimit}`,
   )
   expect(
-    Number.isSafeInteger(draft.startTimeMs) && draft.startTimeMs > nowMs,
+    Number.isSafeInteger(draft.startTimeMs) && (!toCome || draft.startTimeMs > nowMs),
     "start_time",
     "must be in the future",
   )

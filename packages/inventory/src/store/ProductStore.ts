@@ -1,8 +1,12 @@
 /** Products, their stock log and the keys of publishing, in MySQL. */
-import { randomUUID } from "node:crypto"
-import { IdempotencyMismatch, InFlight } from "@floodgate/contracts/errors/Errors"
-import type { InventoryEvent } from "@floodgate/contracts/events/InventoryEvent"
-import { Topic } from "@floodgate/contracts/events/Topic"
+import {
+  IdempotencyMismatch,
+  InFlight,
+  InvalidInput,
+  NotFound,
+  StaleVersion,
+  WrongState,
+} from "@floodgate/contracts/errors/Errors"
 import * as Audit from "@floodgate/runtime/audit/Audit"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -11,7 +15,18 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Draft, Product, ProductState, ProductStatus } from "../domain/Product.ts"
+import {
+  type Draft,
+  type Edit,
+  edited,
+  type Product,
+  type ProductState,
+  type ProductStatus,
+  problemsOf,
+  statusOf,
+  touchesSale,
+} from "../domain/Product.ts"
+import * as InventoryEvents from "./InventoryEvents.ts"
 
 interface ProductRow {
   readonly id: number
@@ -76,6 +91,12 @@ export interface PageStart {
   readonly id: number
 }
 
+/** The fields of a product that an edit is about. */
+const editOf = (product: Product, change: Edit): Partial<Product> =>
+  Object.fromEntries(
+    (Object.keys(change) as ReadonlyArray<keyof Edit>).map((field) => [field, product[field]]),
+  )
+
 /** Which products a list shows; `sold_out` is `live` here, because stock to reserve is Redis's to say. */
 export type Listing = Exclude<ProductStatus, "sold_out"> | "all"
 
@@ -89,16 +110,24 @@ const make = Effect.gen(function* () {
 
   const audit = (row: Audit.AuditRow) => Audit.append([row]).pipe(Effect.provideService(Mysql, mysql))
 
-  const ms = (column: string) => `CAST(ROUND(UNIX_TIMESTAMP(${column}) * 1000) AS SIGNED) AS ${column}_ms`
+  const recorded = (action: string, requestId: string) =>
+    Audit.isRecorded(action, requestId).pipe(Effect.provideService(Mysql, mysql))
+
+  // Not UNIX_TIMESTAMP and FROM_UNIXTIME, which end in 2038 on MariaDB.
+  const ms = (column: string) =>
+    `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ${column}) DIV 1000 AS ${column}_ms`
   const columns = sql.literal(
     `id, name, description, price, original_price, currency, stock, initial_stock, ${ms("start_time")}, ${ms("end_time")},
      per_user_limit, image, access_challenge, access_waiting_room, publisher_id, state, generation, version,
      ${ms("created_at")}, ${ms("updated_at")}`,
   )
-  const at = (unixMs: number) => sql`FROM_UNIXTIME(${unixMs} / 1000)`
+  const at = (unixMs: number) => sql`TIMESTAMP('1970-01-01') + INTERVAL ${unixMs * 1_000} MICROSECOND`
 
-  const read = (id: number) =>
-    sql<ProductRow>`SELECT ${columns} FROM product WHERE id = ${id}`.pipe(
+  const tell = (type: InventoryEvents.Told["type"], product: Product, nowMs: number, traceparent?: string) =>
+    append([InventoryEvents.row({ type, product, nowMs, traceparent })])
+
+  const read = (id: number, lock = false) =>
+    sql<ProductRow>`SELECT ${columns} FROM product WHERE id = ${id} ${sql.literal(lock ? "FOR UPDATE" : "")}`.pipe(
       Effect.map((rows) => (rows[0] === undefined ? undefined : toProduct(rows[0]))),
     )
 
@@ -130,8 +159,12 @@ const make = Effect.gen(function* () {
     return row.product_id
   })
 
-  /** Inserts a draft with its stock log and audit row, once per key. */
-  const create = Effect.fn("ProductStore.create")(function* (draft: Draft, key: PublishKey) {
+  /** Inserts a draft with its stock log and audit row, once per key; `clone` where it is the copy of a product. */
+  const create = Effect.fn("ProductStore.create")(function* (
+    draft: Draft,
+    key: PublishKey,
+    clone?: { readonly of: number; readonly reason: string },
+  ) {
     return yield* mysql
       .transaction(
         "product.create",
@@ -152,10 +185,11 @@ const make = Effect.gen(function* () {
             WHERE scope = ${key.scope} AND key_hash = ${key.keyHash}`
           yield* audit({
             actorId: draft.publisherId,
-            action: "product.publish",
+            action: clone === undefined ? "product.publish" : "product.clone",
             targetType: "product",
             targetId: id,
-            after: { ...draft, publisherId: undefined, state: "draft" },
+            after: { ...draft, publisherId: undefined, state: "draft", clone_of: clone?.of },
+            reason: clone?.reason,
           })
           return { product: (yield* read(id))!, replayed: false }
         }),
@@ -182,6 +216,7 @@ const make = Effect.gen(function* () {
     id: number,
     generation: number,
     actorId: number,
+    reason = "",
   ) {
     const traceparent = yield* TraceContext.current
     const now = yield* Clock.currentTimeMillis
@@ -201,28 +236,9 @@ const make = Effect.gen(function* () {
               targetId: id,
               before: { state: "draft" },
               after: { state: "published", generation, stock: product.stock },
+              reason,
             })
-            const event: InventoryEvent = {
-              event_id: `evt_${randomUUID()}`,
-              type: "product.published",
-              version: 1,
-              aggregate: String(id),
-              occurred_at: new Date(now).toISOString(),
-              product_id: id,
-              stock: product.stock,
-              product_version: product.version,
-              ...(traceparent === undefined ? {} : { traceparent }),
-            }
-            yield* append([
-              {
-                event_id: event.event_id,
-                topic: Topic.InventoryEvents,
-                aggregate: event.aggregate,
-                type: event.type,
-                payload: JSON.stringify(event),
-                ...(traceparent === undefined ? {} : { traceparent }),
-              },
-            ])
+            yield* tell("product.published", product, now, traceparent)
           }
           return product
         }),
@@ -230,20 +246,184 @@ const make = Effect.gen(function* () {
       .pipe(retryConflicts, Effect.tap(relay.nudge))
   })
 
-  /** Published products that Redis may still hold closed. */
-  const unopened = Effect.fn("ProductStore.unopened")(function* (limit: number) {
+  /** As recovery's: what isn't in it is no longer brought into Redis. */
+  const inScope = sql.literal("(end_time IS NULL OR end_time > UTC_TIMESTAMP(3) - INTERVAL 1 DAY)")
+
+  /** Published products that Redis may still hold closed, left alone for `olderThanMs`. */
+  const unopened = Effect.fn("ProductStore.unopened")(function* (limit: number, olderThanMs = 0) {
     return yield* mysql.run(
       "product.unopened",
-      sql<{ id: number; generation: number }>`SELECT id, generation FROM product
-        WHERE opened_at IS NULL AND state = 'published' ORDER BY id LIMIT ${sql.literal(String(limit))}`,
+      sql<{ id: number; generation: number; version: number }>`SELECT id, generation, version FROM product
+        WHERE opened_at IS NULL AND state = 'published' AND ${inScope}
+          AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ${olderThanMs * 1_000} MICROSECOND
+        ORDER BY id LIMIT ${sql.literal(String(limit))}`,
     )
   })
 
-  const opened = Effect.fn("ProductStore.opened")(function* (id: number) {
+  /** Withdrawn products that Redis may still hold open. */
+  const unclosed = Effect.fn("ProductStore.unclosed")(function* (limit: number) {
+    return yield* mysql.run(
+      "product.unclosed",
+      sql<{ id: number; generation: number; version: number }>`SELECT id, generation, version FROM product
+        WHERE state = 'withdrawn' AND opened_at IS NOT NULL AND ${inScope}
+        ORDER BY start_time, id LIMIT ${sql.literal(String(limit))}`,
+    )
+  })
+
+  /** Whether Redis may still hold this product open although it is withdrawn. */
+  const isUnclosed = Effect.fn("ProductStore.isUnclosed")(function* (id: number) {
+    const rows = yield* mysql.run(
+      "product.isUnclosed",
+      sql`SELECT 1 FROM product
+        WHERE id = ${id} AND state = 'withdrawn' AND opened_at IS NOT NULL AND ${inScope}`,
+    )
+    return rows.length > 0
+  })
+
+  /** Redis is open, by this version of the row. */
+  const opened = Effect.fn("ProductStore.opened")(function* (id: number, version: number) {
     yield* mysql.run(
       "product.opened",
-      sql`UPDATE product SET opened_at = UTC_TIMESTAMP(3) WHERE id = ${id} AND opened_at IS NULL`,
+      sql`UPDATE product SET opened_at = UTC_TIMESTAMP(3)
+        WHERE id = ${id} AND opened_at IS NULL AND state = 'published' AND version = ${version}`,
     )
+  })
+
+  /** Redis is closed for good. */
+  const closed = Effect.fn("ProductStore.closed")(function* (id: number) {
+    yield* mysql.run(
+      "product.closed",
+      sql`UPDATE product SET opened_at = NULL WHERE id = ${id} AND state = 'withdrawn'`,
+    )
+  })
+
+  /**
+   * Edits a product that is still as the editor saw it. What the sale is made of (price, times, limit) only before it
+   * starts, and under a new generation: what Redis holds of the old one is void from the commit on. `redisGeneration`
+   * is what Redis was seen to hold, `nowMs` the sale's clock, `marginMs` how long before its start a sale counts as
+   * begun. Answers the product, and whether Redis must be warmed up again.
+   */
+  const edit = Effect.fn("ProductStore.edit")(function* (
+    id: number,
+    change: Edit,
+    by: {
+      readonly version: number | undefined
+      readonly actorId: number
+      readonly reason: string
+      readonly requestId: string
+      readonly nowMs: number
+      readonly marginMs: number
+      readonly redisGeneration: number
+    },
+  ) {
+    const traceparent = yield* TraceContext.current
+    const now = yield* Clock.currentTimeMillis
+    return yield* mysql
+      .transaction(
+        "product.edit",
+        Effect.gen(function* () {
+          const before = (yield* read(id, true)) ?? (yield* new NotFound())
+          if (by.version !== undefined && by.version !== before.version) {
+            return yield* new StaleVersion({ version: before.version })
+          }
+          const after = edited(before, change)
+          const anew = touchesSale(before, after)
+          if (anew) {
+            const status = statusOf(before, before.stock, by.nowMs + by.marginMs)
+            if (status !== "draft" && status !== "upcoming") return yield* new WrongState({ state: status })
+          }
+          const problems = problemsOf({ ...after, stock: before.initialStock }, by.nowMs, anew)
+          if (problems.length > 0) return yield* new InvalidInput({ issues: [...problems] })
+          const generation = anew ? Math.max(before.generation, by.redisGeneration) + 1 : before.generation
+          yield* sql`UPDATE product SET name = ${after.name.trim()}, description = ${after.description},
+              price = ${after.price}, original_price = ${after.originalPrice}, image = ${after.image},
+              start_time = ${at(after.startTimeMs)},
+              end_time = ${after.endTimeMs === null ? null : at(after.endTimeMs)},
+              per_user_limit = ${after.perUserLimit}, access_challenge = ${after.accessChallenge},
+              access_waiting_room = ${after.accessWaitingRoom}, generation = ${generation},
+              opened_at = IF(${anew}, NULL, opened_at), version = version + 1, updated_at = UTC_TIMESTAMP(3)
+            WHERE id = ${id}`
+          const product = (yield* read(id))!
+          yield* audit({
+            actorId: by.actorId,
+            action: "product.edit",
+            targetType: "product",
+            targetId: id,
+            before: { ...editOf(before, change), generation: before.generation },
+            after: { ...editOf(product, change), generation },
+            reason: by.reason,
+            requestId: by.requestId,
+          })
+          yield* tell("product.updated", product, now, traceparent)
+          return { product, warmUp: anew && product.state === "published" }
+        }),
+      )
+      .pipe(retryConflicts, Effect.tap(relay.nudge))
+  })
+
+  /** Withdraws a product, once per request id; Redis is told afterwards. WrongState where it was withdrawn before. */
+  const withdraw = Effect.fn("ProductStore.withdraw")(function* (
+    id: number,
+    by: { readonly actorId: number; readonly reason: string; readonly requestId: string },
+  ) {
+    const traceparent = yield* TraceContext.current
+    const now = yield* Clock.currentTimeMillis
+    return yield* mysql
+      .transaction(
+        "product.withdraw",
+        Effect.gen(function* () {
+          const before = (yield* read(id, true)) ?? (yield* new NotFound())
+          const known = yield* recorded("product.withdraw", by.requestId)
+          if (known) return before
+          if (before.state === "withdrawn") return yield* new WrongState({ state: "withdrawn" })
+          // A warm-up of a draft that is under way must not be confirmed any more.
+          yield* sql`UPDATE product SET state = 'withdrawn', generation = generation + ${before.state === "draft" ? 1 : 0},
+              version = version + 1, updated_at = UTC_TIMESTAMP(3),
+              opened_at = IF(${before.state === "draft"}, NULL, COALESCE(opened_at, UTC_TIMESTAMP(3)))
+            WHERE id = ${id}`
+          const product = (yield* read(id))!
+          yield* audit({
+            actorId: by.actorId,
+            action: "product.withdraw",
+            targetType: "product",
+            targetId: id,
+            before: { state: before.state },
+            after: { state: product.state },
+            reason: by.reason,
+            requestId: by.requestId,
+          })
+          yield* tell("product.withdrawn", product, now, traceparent)
+          return product
+        }),
+      )
+      .pipe(retryConflicts, Effect.tap(relay.nudge))
+  })
+
+  /** Records that an operator has the product's shard rebuilt. */
+  const recordRebuild = Effect.fn("ProductStore.recordRebuild")(function* (
+    id: number,
+    by: { readonly actorId: number; readonly reason: string; readonly requestId: string },
+  ) {
+    yield* mysql
+      .transaction(
+        "product.recordRebuild",
+        Effect.gen(function* () {
+          const product = (yield* read(id, true)) ?? (yield* new NotFound())
+          if (product.state === "draft") return yield* new WrongState({ state: "draft" })
+          const known = yield* recorded("product.rebuild", by.requestId)
+          if (known) return
+          yield* audit({
+            actorId: by.actorId,
+            action: "product.rebuild",
+            targetType: "product",
+            targetId: id,
+            before: { generation: product.generation },
+            reason: by.reason,
+            requestId: by.requestId,
+          })
+        }),
+      )
+      .pipe(retryConflicts)
   })
 
   /** A page of a listing: upcoming by start ascending, all others by start descending. */
@@ -278,7 +458,62 @@ const make = Effect.gen(function* () {
     )
   })
 
-  return { find, findMany, create, beginWarmUp, confirmWarmUp, unopened, opened, list } as const
+  /** A page of all products, newest first. */
+  const listManaged = Effect.fn("ProductStore.listManaged")(function* (query: {
+    readonly status: ProductStatus | undefined
+    readonly q: string
+    readonly fromMs: number
+    readonly toMs: number
+    readonly nowMs: number
+    readonly after: { readonly createdAtMs: number; readonly id: number } | undefined
+    readonly limit: number
+  }) {
+    const { after, fromMs, q, status, toMs } = query
+    const now = at(query.nowMs)
+    const filters = [sql`1 = 1`]
+    const during = sql`state = 'published' AND start_time <= ${now} AND (end_time IS NULL OR end_time > ${now})`
+    if (status === "draft" || status === "withdrawn") filters.push(sql`state = ${status}`)
+    if (status === "upcoming") filters.push(sql`state = 'published' AND start_time > ${now}`)
+    if (status === "live" || status === "sold_out") filters.push(during)
+    if (status === "ended") filters.push(sql`state = 'published' AND end_time <= ${now}`)
+    if (q !== "") {
+      const start = `${q.replace(/[\\%_]/g, "\\$&")}%`
+      filters.push(
+        /^[1-9]\d{0,15}$/.test(q) ? sql`(name LIKE ${start} OR id = ${Number(q)})` : sql`name LIKE ${start}`,
+      )
+    }
+    if (fromMs > 0) filters.push(sql`created_at >= ${at(fromMs)}`)
+    if (toMs > 0) filters.push(sql`created_at < ${at(toMs)}`)
+    if (after !== undefined) {
+      const last = at(after.createdAtMs)
+      filters.push(sql`created_at <= ${last}`, sql`(created_at < ${last} OR id < ${after.id})`)
+    }
+    return yield* mysql.run(
+      "product.listManaged",
+      sql<ProductRow>`SELECT ${columns} FROM product WHERE ${sql.and(filters)}
+        ORDER BY created_at DESC, id DESC LIMIT ${sql.literal(String(query.limit))}`.pipe(
+        Effect.map((rows) => rows.map(toProduct)),
+      ),
+    )
+  })
+
+  return {
+    find,
+    findMany,
+    create,
+    beginWarmUp,
+    confirmWarmUp,
+    unopened,
+    unclosed,
+    isUnclosed,
+    opened,
+    closed,
+    edit,
+    withdraw,
+    recordRebuild,
+    list,
+    listManaged,
+  } as const
 })
 
 export class ProductStore extends Context.Tag("@floodgate/inventory/store/ProductStore")<

@@ -75,6 +75,33 @@ export interface ReservationView {
   readonly server_time_ms: number
 }
 
+/** What became of an operator's stock change in Redis. */
+export type AdjustAnswer =
+  | { readonly _tag: "done"; readonly stock: number; readonly version: number }
+  | { readonly _tag: "refused"; readonly left: number }
+  | { readonly _tag: "otherGeneration"; readonly current: number }
+
+/** What a shard holds of one product. */
+export interface ShardView {
+  /** The fence is this run's. */
+  readonly shard_open: boolean
+  /** Of the last recovery. */
+  readonly epoch: number
+  readonly paused: boolean
+  /** 0 where Redis doesn't hold the product. */
+  readonly generation: number
+  readonly open: boolean
+  readonly stock: number
+  readonly stock_version: number
+  /** Reservations of the shard that MySQL hasn't decided yet. */
+  readonly entries: number
+  /** When the oldest of them was made, Unix ms; undefined where there is none. */
+  readonly oldest_ms: number | undefined
+  /** A relay holds the shard's lease. */
+  readonly relayed: boolean
+  readonly server_time_ms: number
+}
+
 export interface OrderRef {
   readonly product_id: number
   readonly user_id: number
@@ -105,12 +132,28 @@ export class ReservationStore extends Context.Tag("@floodgate/inventory/store/Re
     readonly warmUp: (
       product: SaleProduct,
     ) => Effect.Effect<void, RedisError | ShardFenced | GenerationConflict>
-    /** Opens a warmed-up product to reservations, or closes it. Idempotent. */
+    /**
+     * Opens a warmed-up product to reservations, or closes it. Idempotent. `version` is that of the product's row which
+     * says so: where a later one has spoken already, nothing is done.
+     */
     readonly setOpen: (
       product_id: number,
       generation: number,
       open: boolean,
+      version?: number,
     ) => Effect.Effect<void, RedisError | ShardFenced | GenerationConflict>
+    /**
+     * Adds stock or takes it away, once per `id` and generation: repeated, it answers what became of it. The answer of
+     * another generation than the one that Redis holds is that generation (0: Redis doesn't hold the product).
+     */
+    readonly adjust: (change: {
+      readonly product_id: number
+      readonly generation: number
+      readonly id: string
+      readonly delta: number
+    }) => Effect.Effect<AdjustAnswer, RedisError | ShardFenced>
+    /** What the shard holds of a product now, whatever its state. */
+    readonly look: (product_id: number) => Effect.Effect<ShardView, RedisError>
     /** What can be reserved now, by product id; without those that Redis doesn't hold. One round trip. */
     readonly readStock: (
       product_ids: ReadonlyArray<number>,
@@ -473,11 +516,12 @@ const make = Effect.gen(function* () {
     product_id: number,
     generation: number,
     open: boolean,
+    version = 0,
   ) {
     const reply = yield* SaleScripts.open
       .run(
         [ShardKeys.fence(Shards.shardOf(product_id)), ShardKeys.product(product_id)],
-        [generation, open ? 1 : 0],
+        [generation, open ? 1 : 0, version],
       )
       .pipe(Effect.provide(context))
     // MySQL says that it was warmed up, and Redis has less: lost with a Redis that was recovered in between.
@@ -485,6 +529,65 @@ const make = Effect.gen(function* () {
       signals.incomplete(Shards.shardOf(product_id))
     }
     return yield* written(product_id, generation, reply)
+  })
+
+  const adjust = Effect.fn("ReservationStore.adjust")(function* (change: {
+    readonly product_id: number
+    readonly generation: number
+    readonly id: string
+    readonly delta: number
+  }) {
+    const { delta, generation, id, product_id } = change
+    const reply = yield* SaleScripts.adjust
+      .run(
+        [
+          ShardKeys.fence(Shards.shardOf(product_id)),
+          ShardKeys.product(product_id),
+          ShardKeys.adjustments(product_id, generation),
+        ],
+        [generation, id, delta],
+      )
+      .pipe(Effect.provide(context))
+    if (!Array.isArray(reply)) return yield* shapeOf("adjust.lua")
+    const [state, number, stock, version] = reply as [number, number, number, number]
+    if (state === -1) return yield* fencedAt(product_id)
+    const answer: AdjustAnswer =
+      state === 1
+        ? { _tag: "done", stock, version }
+        : state === 0
+          ? { _tag: "refused", left: number }
+          : { _tag: "otherGeneration", current: number }
+    return answer
+  })
+
+  const look = Effect.fn("ReservationStore.look")(function* (product_id: number) {
+    const shard = Shards.shardOf(product_id)
+    const reply = yield* SaleScripts.look
+      .run(
+        [
+          ShardKeys.fence(shard),
+          ShardKeys.product(product_id),
+          ShardKeys.stream(shard),
+          ShardKeys.relayLease(shard),
+        ],
+        [],
+      )
+      .pipe(Effect.provide(context))
+    if (!Array.isArray(reply)) return yield* shapeOf("look.lua")
+    const oldest = reply[8] as string
+    return {
+      shard_open: reply[0] === 1,
+      epoch: reply[1] as number,
+      paused: reply[2] === 1,
+      generation: reply[3] as number,
+      open: reply[4] === 1,
+      stock: reply[5] as number,
+      stock_version: reply[6] as number,
+      entries: reply[7] as number,
+      oldest_ms: oldest === "" ? undefined : Number(oldest.split("-")[0]),
+      relayed: reply[9] === 1,
+      server_time_ms: reply[10] as number,
+    } satisfies ShardView
   })
 
   const readStock = Effect.fn("ReservationStore.readStock")(function* (product_ids: ReadonlyArray<number>) {
@@ -510,6 +613,8 @@ const make = Effect.gen(function* () {
     release,
     warmUp,
     setOpen,
+    adjust,
+    look,
     readStock,
     serverTime,
   })

@@ -18,6 +18,13 @@ export class ClaimRefused extends Data.TaggedError("ClaimRefused")<{
   readonly epoch: number
 }> {}
 
+/** The switch of all sales, as a shard keeps it. */
+export interface ShardSwitch {
+  /** 0: never touched. */
+  readonly revision: number
+  readonly paused: boolean
+}
+
 export class ShardFence extends Context.Tag("@floodgate/inventory/store/ShardFence")<
   ShardFence,
   {
@@ -31,9 +38,19 @@ export class ShardFence extends Context.Tag("@floodgate/inventory/store/ShardFen
     readonly claim: (shard: number, epoch: number) => Effect.Effect<string, RedisError | ClaimRefused>
     /**
      * Opens a claimed shard that was loaded on this run of its server. False: the claim or the run is gone, so is what
-     * was loaded, and the recovery must start again.
+     * was loaded, and the recovery must start again. `sale` is the switch of all sales as MySQL has it, so that the
+     * shard doesn't sell for a moment what was paused before its server was emptied.
      */
-    readonly open: (shard: number, epoch: number, run_id: string) => Effect.Effect<boolean, RedisError>
+    readonly open: (
+      shard: number,
+      epoch: number,
+      run_id: string,
+      sale?: ShardSwitch,
+    ) => Effect.Effect<boolean, RedisError>
+    /** The revision of the switch that each shard obeys; undefined where its server doesn't answer. */
+    readonly revisions: Effect.Effect<ReadonlyArray<number | undefined>, RedisError>
+    /** Has a shard obey the switch, unless it obeys a later revision already. */
+    readonly obey: (shard: number, sale: ShardSwitch) => Effect.Effect<void, RedisError>
   }
 >() {}
 
@@ -92,14 +109,32 @@ const make = Effect.gen(function* () {
     return state === 1 ? found : yield* new ClaimRefused({ shard, epoch: Number(found) })
   })
 
-  const open = Effect.fn("ShardFence.open")(function* (shard: number, epoch: number, run_id: string) {
+  const open = Effect.fn("ShardFence.open")(function* (
+    shard: number,
+    epoch: number,
+    run_id: string,
+    sale: ShardSwitch = { revision: 0, paused: false },
+  ) {
     const reply = yield* SaleScripts.fence
-      .run([ShardKeys.fence(shard)], [epoch, run_id])
+      .run([ShardKeys.fence(shard)], [epoch, run_id, sale.revision, sale.paused ? 1 : 0])
       .pipe(Effect.provide(context))
     return reply === 1
   })
 
-  return ShardFence.of({ closed, claim, open })
+  const revisions = Effect.map(
+    redis.run("inventory.revisions", (c) =>
+      answered(ALL.map((shard) => c.hget(ShardKeys.fence(shard), "pause_rev"))),
+    ),
+    (found) => found.map((text) => (text === undefined ? undefined : Number(text ?? 0))),
+  ).pipe(Effect.withSpan("ShardFence.revisions"))
+
+  const obey = Effect.fn("ShardFence.obey")(function* (shard: number, sale: ShardSwitch) {
+    yield* SaleScripts.pause
+      .run([ShardKeys.fence(shard)], [sale.revision, sale.paused ? 1 : 0])
+      .pipe(Effect.provide(context))
+  })
+
+  return ShardFence.of({ closed, claim, open, revisions, obey })
 })
 
 export const layer: Layer.Layer<ShardFence, never, Redis> = Layer.effect(ShardFence, make)

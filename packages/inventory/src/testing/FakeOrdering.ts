@@ -19,6 +19,8 @@ export interface Decision {
 
 export interface Ordering {
   readonly decisions: Map<string, Decision>
+  /** Numbers that wait as open dead letters. */
+  readonly held: Set<string>
   /** Partition → highest barrier recorded. */
   readonly barriers: Map<number, number>
   /** Numbers asked for by batchGetOutcomes, call by call. */
@@ -37,12 +39,15 @@ const page = 3
 /** The client over a state that the test holds. Pages are short, so that paging is walked. */
 export const client: Layer.Layer<OrderingClient | FakeOrdering> = Layer.effect(
   OrderingClient,
-  Effect.map(FakeOrdering, ({ decisions, barriers, asked }) => {
+  Effect.map(FakeOrdering, ({ decisions, held, barriers, asked }) => {
     const calls = {
       batchGetOutcomes: ({ orderNums }: { readonly orderNums: ReadonlyArray<string> }) =>
         Effect.sync(() => {
           asked.push(orderNums)
-          return { decided: orderNums.filter((order_num) => decisions.has(order_num)) }
+          return {
+            decided: orderNums.filter((order_num) => decisions.has(order_num)),
+            held: orderNums.filter((order_num) => held.has(order_num) && !decisions.has(order_num)),
+          }
         }),
       getBarrier: ({ epoch }: { readonly epoch: bigint }) =>
         Effect.sync(() => ({
@@ -71,7 +76,13 @@ export const client: Layer.Layer<OrderingClient | FakeOrdering> = Layer.effect(
   }),
 ).pipe(
   Layer.provideMerge(
-    Layer.sync(FakeOrdering, () => ({ decisions: new Map(), barriers: new Map(), asked: [], seen: [] })),
+    Layer.sync(FakeOrdering, () => ({
+      decisions: new Map(),
+      held: new Set<string>(),
+      barriers: new Map(),
+      asked: [],
+      seen: [],
+    })),
   ),
 )
 

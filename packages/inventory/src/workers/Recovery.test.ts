@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as BuyerRecord from "../domain/BuyerRecord.ts"
 import { ReservationStore } from "../store/ReservationStore.ts"
+import { SaleSwitchStore } from "../store/SaleSwitchStore.ts"
 import { ShardFence } from "../store/ShardFence.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import * as FakeOrderingModule from "../testing/FakeOrdering.ts"
@@ -24,6 +25,7 @@ import * as RelayHooks from "./RelayHooks.ts"
 
 const environment = Layer.mergeAll(
   TestSale.stores,
+  SaleSwitchStore.layer,
   FakeOrderingModule.client,
   FakeOrderingModule.topics,
 ).pipe(

@@ -23,6 +23,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { expireAtS, warmUpArgs } from "../store/ReservationStore.ts"
 import * as SaleScripts from "../store/SaleScripts.ts"
+import { SaleSwitchStore } from "../store/SaleSwitchStore.ts"
 import { ShardFence } from "../store/ShardFence.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import type { ShardSignals } from "../store/ShardSignals.ts"
@@ -83,6 +84,7 @@ const make = Effect.gen(function* () {
   const bus = yield* EventBus
   const ordering = yield* OrderingClient
   const fence = yield* ShardFence
+  const saleSwitch = yield* SaleSwitchStore
   const watch = yield* FenceWatch.make
   const context = yield* Effect.context<Redis>()
   const holder = randomUUID()
@@ -255,8 +257,8 @@ const make = Effect.gen(function* () {
         "recovery.rebuild",
         Effect.gen(function* () {
           const rows = yield* sql<ProductRow>`
-          SELECT id, stock, CAST(ROUND(UNIX_TIMESTAMP(start_time) * 1000) AS SIGNED) AS start_ms,
-            CAST(ROUND(UNIX_TIMESTAMP(end_time) * 1000) AS SIGNED) AS end_ms,
+          SELECT id, stock, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', start_time) DIV 1000 AS start_ms,
+            TIMESTAMPDIFF(MICROSECOND, '1970-01-01', end_time) DIV 1000 AS end_ms,
             per_user_limit, price, state, generation
           FROM product WHERE id = ${id} FOR UPDATE`
           const row = rows[0]!
@@ -295,7 +297,11 @@ const make = Effect.gen(function* () {
       .pipe(retryConflicts)
     // Nobody asks for the old records any more. Left behind, they would go by themselves, or never where a sale has no end.
     if (before > 0) {
-      yield* Effect.ignore(redis.run("recovery.unlink", (c) => c.unlink(ShardKeys.buyers(id, before))))
+      yield* Effect.ignore(
+        redis.run("recovery.unlink", (c) =>
+          c.unlink(ShardKeys.buyers(id, before), ShardKeys.adjustments(id, before)),
+        ),
+      )
     }
     return count
   })
@@ -355,7 +361,7 @@ const make = Effect.gen(function* () {
     let reservations = 0
     const open = Effect.fnUntraced(function* (shard: number) {
       if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.rebuilt")
-      const isOpen = yield* fence.open(shard, epoch, claims.get(shard)!)
+      const isOpen = yield* fence.open(shard, epoch, claims.get(shard)!, yield* saleSwitch.read)
       if (!isOpen) return yield* new LoadRefused({ shard })
       opened.add(shard)
     })
@@ -435,5 +441,5 @@ const make = Effect.gen(function* () {
 export const layer: Layer.Layer<
   never,
   never,
-  Redis | Mysql | EventBus | OrderingClient | ShardFence | ShardSignals
+  Redis | Mysql | EventBus | OrderingClient | SaleSwitchStore | ShardFence | ShardSignals
 > = Layer.scopedDiscard(make)

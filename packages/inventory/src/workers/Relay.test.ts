@@ -156,6 +156,25 @@ withLayer(environment, { excludeTestServices: true })("Relay", (it) => {
     }),
   )
 
+  it.scoped("an entry whose dead letter is open is kept, and not produced again", () =>
+    Effect.gen(function* () {
+      yield* relay()
+      const id = yield* product({ per_user_limit: 5 })
+      const dead = yield* buy(id, 1)
+      const { held } = yield* FakeOrdering
+      held.add(dead)
+      yield* eventually(copiesOf(dead), (n) => n === 1)
+      const undecided = yield* buy(id, 2)
+      yield* eventually(copiesOf(undecided), (n) => n >= 3)
+      assert.strictEqual(yield* copiesOf(dead), 1)
+      assert.strictEqual(yield* lengthOf(id), 2)
+      held.delete(dead)
+      yield* eventually(copiesOf(dead), (n) => n >= 2)
+      yield* decide([dead, undecided])
+      yield* eventually(lengthOf(id), (n) => n === 0)
+    }),
+  )
+
   it.scoped("while the bus is down entries wait; then they go in order", () =>
     Effect.gen(function* () {
       yield* relay()

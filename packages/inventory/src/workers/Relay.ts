@@ -190,8 +190,9 @@ const make = (times: RelayTimes) =>
         )
         if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
         const entries = yield* entriesOf(shard, rows)
-        const { decided } = yield* ordering.batchGetOutcomes({
+        const { decided, held } = yield* ordering.batchGetOutcomes({
           orderNums: entries.map((entry) => entry.order_num),
+          userIds: entries.map((entry) => BigInt(entry.event.user_id)),
         })
         yield* outcomeTrouble.worked
         const known = new Set(decided)
@@ -205,12 +206,15 @@ const make = (times: RelayTimes) =>
         // Ages by Redis' own clock: the id is its time, too.
         const old = Number(seconds) * 1_000 - times.again
         const waiting = entries.filter((entry) => !known.has(entry.order_num) && entry.reserved_at_ms < old)
-        if (again) yield* produce(shard, waiting)
+        // A dead letter that somebody has still to settle keeps its entry, and gains nothing from another copy.
+        const dead = new Set(held)
+        const untold = waiting.filter((entry) => !dead.has(entry.order_num))
+        if (again) yield* produce(shard, untold)
         const stuck = ids.length === 0 && waiting.length < entries.length
         return {
           next: rows.length < BATCH || stuck ? undefined : `(${rows.at(-1)![0]}`,
           empty: false,
-          produced: again && waiting.length > 0,
+          produced: again && untold.length > 0,
         }
       })
 

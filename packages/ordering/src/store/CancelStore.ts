@@ -13,6 +13,7 @@ import { purchaseKey } from "../domain/decide.ts"
 import { type CancelReason, next, type StoredState } from "../domain/OrderState.ts"
 import { OrderingConfig } from "../OrderingConfig.ts"
 import * as OrderEvents from "./OrderEvents.ts"
+import type { Unpaid } from "./OrderStore.ts"
 import * as Sql from "./Sql.ts"
 
 /** An order whose cancel was asked for and isn't finished. */
@@ -23,6 +24,16 @@ export interface Requested {
   /** How long ago it was asked for, by MySQL's clock. */
   readonly age_ms: number
   readonly traceparent: string | null
+}
+
+/** What MySQL says to timers that went off. */
+export interface RungTimers {
+  /** Marked now, for the caller alone. */
+  readonly requested: ReadonlyArray<Requested>
+  /** Unpaid, but their time isn't over by MySQL's clock. */
+  readonly early: ReadonlyArray<Unpaid>
+  /** Locked by somebody who may be changing them: to be asked about again. */
+  readonly busy: ReadonlyArray<string>
 }
 
 export interface CancelWish {
@@ -41,6 +52,8 @@ export class CancelStore extends Context.Tag("@floodgate/ordering/store/CancelSt
     readonly request: (wish: CancelWish) => Effect.Effect<boolean, MysqlError>
     /** Marks up to `limit` unpaid orders whose time is over by MySQL's clock, for the caller alone. */
     readonly requestExpired: (limit: number) => Effect.Effect<ReadonlyArray<Requested>, MysqlError>
+    /** The same for the orders of these numbers, at most 500; and what is to become of their timers. */
+    readonly requestExpiredOf: (orderNums: ReadonlyArray<string>) => Effect.Effect<RungTimers, MysqlError>
     /** Up to `limit` unfinished cancels that nobody has asked payment about for `quietMs`, for the caller alone. */
     readonly claimUnfinished: (
       limit: number,
@@ -78,6 +91,7 @@ const make = Effect.gen(function* () {
   const sql: SqlClient = mysql.sql
   const { product, stockLog } = Sql.inventoryTables(sql, inventorySchema)
   const nowMs = sql.literal(Sql.toMs("UTC_TIMESTAMP(3)"))
+  const expiresAtMs = sql.literal(Sql.toMs("o.expires_at"))
   const ageMs = sql.literal(
     "TIMESTAMPDIFF(MICROSECOND, COALESCE(o.cancel_requested_at, UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) DIV 1000",
   )
@@ -98,6 +112,58 @@ const make = Effect.gen(function* () {
       }
       return rows.map(({ id: _, ...row }) => row)
     })
+
+  const requestExpiredOf = Effect.fnUntraced(function* (orderNums: ReadonlyArray<string>) {
+    const numbers = sql`JSON_TABLE(${JSON.stringify([...new Set(orderNums)].sort())}, '$[*]' COLUMNS (
+      order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j`
+    const seen = yield* sql<
+      Requested & {
+        readonly id: number
+        readonly state: StoredState
+        readonly waits: number
+        readonly over: number
+        readonly expires_at_ms: number
+      }
+    >`
+      SELECT STRAIGHT_JOIN o.id, o.order_num, o.product_id, 'timeout' AS reason, 0 AS age_ms, o.traceparent, o.state,
+        o.cancel_requested_at IS NULL AS waits, o.expires_at <= UTC_TIMESTAMP(3) AS \`over\`,
+        ${expiresAtMs} AS expires_at_ms
+      FROM ${numbers} JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num
+      FOR UPDATE SKIP LOCKED`
+    const unpaid = seen.filter((row) => row.state === "unpaid" && row.waits === 1)
+    const due = unpaid.filter((row) => row.over === 1)
+    if (due.length > 0) {
+      const moved = yield* affected(sql`
+        UPDATE \`order\` o JOIN ${idList(due.map((row) => row.id))} ON o.id = j.id
+        SET o.cancel_requested_at = UTC_TIMESTAMP(3), o.cancel_requested_reason = 'timeout',
+          o.cancel_asked_at = UTC_TIMESTAMP(3)
+        WHERE o.state = 'unpaid' AND o.cancel_requested_at IS NULL AND o.expires_at <= UTC_TIMESTAMP(3)`)
+      if (moved.affectedRows !== due.length) {
+        return yield* Effect.dieMessage(`${due.length - moved.affectedRows} orders changed under their lock`)
+      }
+    }
+    const known = new Set(seen.map((row) => row.order_num))
+    const missed = orderNums.filter((orderNum) => !known.has(orderNum))
+    const there =
+      missed.length === 0
+        ? []
+        : yield* sql<{ order_num: string }>`
+            SELECT STRAIGHT_JOIN o.order_num
+            FROM JSON_TABLE(${JSON.stringify(missed)}, '$[*]' COLUMNS (
+              order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j
+            JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num`
+    return {
+      requested: due.map(({ age_ms, order_num, product_id, reason, traceparent }) => ({
+        age_ms,
+        order_num,
+        product_id,
+        reason,
+        traceparent,
+      })),
+      early: unpaid.filter((row) => row.over !== 1),
+      busy: there.map((row) => row.order_num),
+    }
+  })
 
   const finish = Effect.fnUntraced(
     function* (orders: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>) {
@@ -131,13 +197,20 @@ const make = Effect.gen(function* () {
         product_id BIGINT UNSIGNED PATH '$[0]', user_id BIGINT UNSIGNED PATH '$[1]',
         quantity INT UNSIGNED PATH '$[2]')) j ON b.product_id = j.product_id AND b.user_id = j.user_id
       SET b.live_quantity = b.live_quantity - j.quantity`
-      yield* sql`
+      const moved = yield* affected(sql`
       UPDATE \`order\` o JOIN ${idList(due.map((o) => o.id))} ON o.id = j.id
       SET o.state = 'cancelled', o.cancel_reason = o.cancel_requested_reason, o.cancelled_at = UTC_TIMESTAMP(3),
-        o.updated_at = UTC_TIMESTAMP(3), o.version = o.version + 1`
+        o.updated_at = UTC_TIMESTAMP(3), o.version = o.version + 1
+      WHERE o.state = 'unpaid'`)
+      if (moved.affectedRows !== due.length) {
+        return yield* Effect.dieMessage(
+          `${due.length - moved.affectedRows} orders left unpaid under their lock`,
+        )
+      }
       yield* sql`
-      UPDATE ${product} p JOIN JSON_TABLE(${JSON.stringify([...returned])}, '$[*]' COLUMNS (
-        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
+      UPDATE JSON_TABLE(${JSON.stringify([...returned])}, '$[*]' COLUMNS (
+        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j
+      STRAIGHT_JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
       SET p.stock = p.stock + j.quantity`
       yield* sql`
       INSERT INTO ${stockLog} (product_id, kind, ref, delta, created_at)
@@ -212,6 +285,9 @@ const make = Effect.gen(function* () {
             o.cancel_asked_at = UTC_TIMESTAMP(3)`,
         ),
       ),
+
+    requestExpiredOf: (orderNums) =>
+      mysql.transaction("cancel.request_expired_of", requestExpiredOf(orderNums)),
 
     claimUnfinished: (limit, quietMs) =>
       mysql.transaction(

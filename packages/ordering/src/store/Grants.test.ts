@@ -35,9 +35,11 @@ const asOrdering = Effect.gen(function* () {
     yield* query(statement)
   }
   for (const grant of [
-    `SELECT (id, name, price, currency, stock, generation, per_user_limit, state), UPDATE (stock)
-      ON \`${inventory}\`.product`,
+    `SELECT (id, name, price, currency, stock, initial_stock, generation, per_user_limit, state, start_time, end_time),
+      UPDATE (stock) ON \`${inventory}\`.product`,
     `SELECT, INSERT ON \`${inventory}\`.stock_log`,
+    `SELECT (id, product_id, delta, state, created_at) ON \`${inventory}\`.stock_adjustment`,
+    `SELECT (id, bucket, created_at, sent_at) ON \`${inventory}\`.outbox`,
   ]) {
     yield* query(`GRANT ${grant} TO ${account}`)
   }

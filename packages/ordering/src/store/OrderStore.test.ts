@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import { assertConserved, PAY_TIMEOUT_MS, product, query, reservation, stores } from "../testing/Fixture.ts"
-import { OrderStore } from "./OrderStore.ts"
+import { listIndex, OrderStore } from "./OrderStore.ts"
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 
@@ -266,6 +266,91 @@ describe("OrderStore's reads", () => {
           entries.map((e, i) => [e.order_num, e.user_id, 1, `r${i + 1}`, i < 2]),
         )
         assert.deepStrictEqual(yield* orders.reservations(id, records[0]!.id, 1), [records[1]!])
+      }),
+    )
+
+    it.effect("finds everybody's orders by any filter, newest first, page by page", () =>
+      Effect.gen(function* () {
+        const orders = yield* OrderStore
+        const [one, two] = [yield* product({ stock: 3 }), yield* product({ stock: 30 })]
+        const entries = range(1, 6).flatMap((user) => [reservation(one, user), reservation(two, user)])
+        yield* create(entries)
+        const [clock] = yield* query<{ now_ms: number }>(
+          "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS now_ms",
+        )
+        const own = entries.map((e) => e.order_num)
+        const listed = (filter: Partial<Parameters<typeof orders.list>[0]>) =>
+          Effect.map(orders.list({ limit: 100, ...filter }), (rows) =>
+            rows.filter((r) => own.includes(r.order_num)).map((r) => [r.product_id, r.user_id]),
+          )
+        assert.deepStrictEqual(yield* listed({ productId: one, state: "rejected" }), [
+          [one, 5],
+          [one, 4],
+        ])
+        assert.deepStrictEqual(yield* listed({ productId: one, state: "unpaid" }), [
+          [one, 3],
+          [one, 2],
+          [one, 1],
+        ])
+        assert.deepStrictEqual(yield* listed({ productId: two, userId: 4 }), [[two, 4]])
+        assert.deepStrictEqual(yield* listed({ orderNum: own[3] }), [[two, 2]])
+        assert.deepStrictEqual(yield* listed({ orderNum: own[3], userId: 1 }), [])
+        const first = yield* orders.list({ limit: 3, productId: two })
+        const rest = yield* orders.list({ limit: 3, productId: two, beforeId: first[2]!.id })
+        assert.deepStrictEqual(
+          [...first, ...rest].map((r) => r.user_id),
+          [5, 4, 3, 2, 1],
+        )
+        const now = clock!.now_ms
+        assert.strictEqual((yield* listed({ fromMs: now - 60_000, toMs: now + 1_000 })).length, 10)
+        assert.deepStrictEqual(yield* listed({ fromMs: now + 1_000 }), [])
+        assert.deepStrictEqual(yield* listed({ fromMs: now + 60_000 }), [])
+        assert.deepStrictEqual(yield* listed({ toMs: now - 60_000 }), [])
+        // A minute ago by MySQL's clock: the bounds are those of the rows, not of the ids around them.
+        yield* query(
+          "UPDATE `order` SET created_at = created_at - INTERVAL 60 SECOND WHERE order_num IN (?, ?)",
+          [own[0], own[1]],
+        )
+        assert.strictEqual((yield* listed({ fromMs: now - 30_000 })).length, 8)
+      }),
+    )
+
+    it.effect("no filter of the lists reads a whole table or sorts", () =>
+      Effect.gen(function* () {
+        const id = yield* product({ stock: 1_000 })
+        yield* create(range(1, 300).map((user) => reservation(id, user)))
+        const filters = [
+          {},
+          { userId: 5 },
+          { productId: id },
+          { state: "unpaid" as const },
+          { state: "paid" as const },
+          { productId: id, state: "paid" as const },
+          { productId: id, state: "refunding" as const },
+          { userId: 5, productId: id, state: "cancelled" as const },
+          { orderNum: "x".repeat(38) },
+        ]
+        const column = { userId: "user_id", productId: "product_id", state: "state", orderNum: "order_num" }
+        for (const filter of filters) {
+          const index = listIndex(filter)
+          const where = Object.keys(filter).map((name) => `o.${column[name as keyof typeof column]} = ?`)
+          const rows = yield* query<{ type: string; key: string | null; Extra: string | null }>(
+            `EXPLAIN SELECT o.* FROM \`order\` o FORCE INDEX (${index})
+              WHERE ${["o.id >= 0", "o.id < 1000000", ...where].join(" AND ")} ORDER BY o.id DESC LIMIT 21`,
+            Object.values(filter),
+          )
+          const [row] = rows
+          // An absent number is known from the index alone, without a plan.
+          if (index === "order_num" && (row === undefined || row.key === null)) continue
+          assert.strictEqual(row!.key, index, JSON.stringify(filter))
+          assert.notStrictEqual(row!.type, "ALL")
+          assert.notInclude(row!.Extra ?? "", "filesort", JSON.stringify(filter))
+        }
+        const [span] = yield* query<{ type: string; key: string; Extra: string }>(
+          "EXPLAIN SELECT id FROM `order` FORCE INDEX (by_created) WHERE created_at >= UTC_TIMESTAMP(3) ORDER BY created_at, id LIMIT 1",
+        )
+        assert.deepInclude(span, { type: "range", key: "by_created" })
+        assert.notInclude(span!.Extra, "filesort")
       }),
     )
 

@@ -1,4 +1,4 @@
-/** Orders in MySQL: creation by batch, and every read of them. */
+/** Orders in MySQL: creation by batch, tombstones for what is given up, and every read of them. */
 import { randomUUID } from "node:crypto"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { OrderChange, OrderEvent } from "@floodgate/contracts/events/OrderEvent"
@@ -12,7 +12,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { decide, type ProductState, purchaseKey, type Verdict } from "../domain/decide.ts"
-import { isLive, type StoredState, statesOf } from "../domain/OrderState.ts"
+import { isLive, type RejectReason, type StoredState, statesOf } from "../domain/OrderState.ts"
 import { OrderingConfig } from "../OrderingConfig.ts"
 import * as OrderEvents from "./OrderEvents.ts"
 import * as OrderRow from "./OrderRow.ts"
@@ -31,6 +31,27 @@ export interface BatchResult {
   readonly orphans: ReadonlyArray<ReservationEvent>
   /** Entries whose number has a row of another buyer or product: a defect somewhere; nothing was written. */
   readonly impostors: ReadonlyArray<ReservationEvent>
+  /** Every order of the batch that waits for its money, made now or there before, for the timers. */
+  readonly unpaid: ReadonlyArray<Unpaid>
+}
+
+/** An order and when its time to pay is over, Unix ms by MySQL's clock. */
+export interface Unpaid {
+  readonly order_num: string
+  readonly expires_at_ms: number
+}
+
+/** What is known for certain of a reservation whose message can't be applied. */
+export interface GivenUp {
+  readonly order_num: string
+  readonly user_id: number
+  readonly product_id: number
+  readonly generation: number
+  /** As far as the message's own words are plausible. */
+  readonly quantity: number
+  readonly request_id: string
+  readonly reserved_at_ms: number
+  readonly traceparent: string | null
 }
 
 /** What MySQL says of a product together with the absence of an order. */
@@ -42,7 +63,13 @@ export interface ProductGlimpse {
 }
 
 export interface Listing {
-  readonly userId: number
+  /** Everybody's, where it is left out. */
+  readonly userId?: number | undefined
+  readonly productId?: number | undefined
+  readonly orderNum?: string | undefined
+  /** Created from (included) and to (not included), Unix ms. */
+  readonly fromMs?: number | undefined
+  readonly toMs?: number | undefined
   /** The roadmap's 0, 1, 2. */
   readonly status?: number | undefined
   readonly state?: StoredState | undefined
@@ -73,6 +100,15 @@ export class OrderStore extends Context.Tag("@floodgate/ordering/store/OrderStor
       entries: ReadonlyArray<ReservationEvent>,
       barriers: ReadonlyArray<Barrier>,
     ) => Effect.Effect<BatchResult, MysqlError>
+    /** `createBatch` of entries inside the caller's transaction. */
+    readonly createWithin: (
+      entries: ReadonlyArray<ReservationEvent>,
+    ) => Effect.Effect<BatchResult, MysqlError>
+    /**
+     * Inside the caller's transaction: a tombstone (`rejected`, `lost`) with the release of its stock, unless the number
+     * has a row by now; then nothing, and the answer is that row's state.
+     */
+    readonly rejectWithin: (givenUp: GivenUp) => Effect.Effect<StoredState | undefined, MysqlError>
     readonly find: (orderNum: string) => Effect.Effect<OrderRow.OrderRow | undefined, MysqlError>
     /** The order and its product in one snapshot; undefined where there is no such product. */
     readonly findWithProduct: (
@@ -116,6 +152,24 @@ interface LockedProduct extends ProductState {
   readonly now_ms: number
 }
 
+/** Of a tombstone whose product has no row. */
+const DEFAULT_CURRENCY = "CNY"
+
+/**
+ * States that an order passes through: few orders are in one of them at a time, so that an index by state finds them
+ * sooner than one by product.
+ */
+const PASSING: ReadonlySet<StoredState> = new Set(["unpaid", "refunding", "refunded"])
+
+/** The index whose order is the list's, and that leaves the fewest rows to pass over. */
+export const listIndex = (filter: Pick<Listing, "orderNum" | "userId" | "productId" | "state">): string => {
+  const { orderNum, productId, state, userId } = filter
+  if (orderNum !== undefined) return "order_num"
+  if (userId !== undefined) return "by_user"
+  if (productId !== undefined && (state === undefined || !PASSING.has(state))) return "by_product"
+  return state !== undefined ? "by_state" : "PRIMARY"
+}
+
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
   const { inventorySchema, payTimeoutMs } = yield* OrderingConfig
@@ -127,6 +181,7 @@ const make = Effect.gen(function* () {
   const expiresAt = sql.literal(`UTC_TIMESTAMP(3) + INTERVAL ${payTimeoutMs * 1000} MICROSECOND`)
   const reservedAt = sql.literal(Sql.fromMs("j.reserved_at_ms"))
   const nowMs = sql.literal(Sql.toMs("UTC_TIMESTAMP(3)"))
+  const expiresAtMs = sql.literal(Sql.toMs("o.expires_at"))
 
   const lockProducts = (ids: ReadonlyArray<number>) =>
     // The ids come sorted, and rows are locked as they are read: everyone locks in the same order. FORCE INDEX keeps a
@@ -138,8 +193,14 @@ const make = Effect.gen(function* () {
       ORDER BY p.id FOR UPDATE`
 
   const existing = (orderNums: ReadonlyArray<string>) =>
-    sql<{ order_num: string; user_id: number; product_id: number }>`
-      SELECT STRAIGHT_JOIN o.order_num, o.user_id, o.product_id
+    sql<{
+      order_num: string
+      user_id: number
+      product_id: number
+      state: StoredState
+      expires_at_ms: number | null
+    }>`
+      SELECT STRAIGHT_JOIN o.order_num, o.user_id, o.product_id, o.state, ${expiresAtMs} AS expires_at_ms
       FROM JSON_TABLE(${JSON.stringify(orderNums)}, '$[*]' COLUMNS (${numberColumn})) j
       JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num`
 
@@ -161,11 +222,12 @@ const make = Effect.gen(function* () {
       FROM JSON_TABLE(${rows}, '$[*]' COLUMNS (${orderRowColumns})) j
       JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.product_id`
 
+  // As when they were locked: a scan of a small table would wait for products of other batches, which wait for ours.
   const takeStock = (taken: ReadonlyArray<readonly [productId: number, quantity: number]>) =>
     affected(sql`
-      UPDATE ${product} p
-      JOIN JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
-        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j ON p.id = j.id
+      UPDATE JSON_TABLE(${JSON.stringify(taken)}, '$[*]' COLUMNS (
+        id BIGINT UNSIGNED PATH '$[0]', quantity BIGINT PATH '$[1]')) j
+      STRAIGHT_JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
       SET p.stock = p.stock - j.quantity
       WHERE p.stock >= j.quantity`)
 
@@ -302,7 +364,7 @@ const make = Effect.gen(function* () {
     entries: ReadonlyArray<ReservationEvent>,
     barriers: ReadonlyArray<Barrier>,
   ) {
-    const none: BatchResult = { decided: [], orphans: [], impostors: [] }
+    const none: BatchResult = { decided: [], orphans: [], impostors: [], unpaid: [] }
     if (entries.length === 0) {
       if (barriers.length > 0) yield* recordBarriers(barriers)
       return none
@@ -315,11 +377,15 @@ const make = Effect.gen(function* () {
     const fresh: Array<ReservationEvent> = []
     const orphans: Array<ReservationEvent> = []
     const impostors: Array<ReservationEvent> = []
+    const unpaid: Array<Unpaid> = []
     const seen = new Set<string>()
     for (const e of entries) {
       const row = known.get(e.order_num)
       if (row !== undefined) {
         if (row.user_id !== e.user_id || row.product_id !== e.product_id) impostors.push(e)
+        else if (row.state === "unpaid" && row.expires_at_ms !== null) {
+          unpaid.push({ order_num: e.order_num, expires_at_ms: row.expires_at_ms })
+        }
       } else if (seen.has(e.order_num)) {
         // A copy within the batch: the relay produced it twice.
       } else if (!products.has(e.product_id)) {
@@ -333,16 +399,68 @@ const make = Effect.gen(function* () {
     if (fresh.length > 0) {
       const occurredAtMs = products.get(fresh[0]!.product_id)!.now_ms
       decided = yield* writeDecided(fresh, products, occurredAtMs)
+      for (const { event, verdict } of decided) {
+        // The row's own time is that of its statement, some ms later: a hint needs no more.
+        if (verdict === "fits") {
+          unpaid.push({ order_num: event.order_num, expires_at_ms: occurredAtMs + payTimeoutMs })
+        }
+      }
       if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("orders.in_transaction")
     }
     if (barriers.length > 0) yield* recordBarriers(barriers)
-    return { decided, orphans, impostors }
+    return { decided, orphans, impostors, unpaid }
   })
+
+  const reject = Effect.fnUntraced(
+    function* (o: GivenUp) {
+      const [locked] = yield* lockProducts([o.product_id])
+      const [row] = yield* existing([o.order_num])
+      if (row !== undefined) return row.state
+      // A product without a row doesn't keep its reservation from an end.
+      yield* sql`
+      INSERT INTO \`order\` (order_num, user_id, product_id, product_name, generation, quantity, amount, currency,
+        request_id, state, reject_reason, expires_at, version, traceparent, reserved_at, created_at, updated_at)
+      SELECT STRAIGHT_JOIN ${o.order_num}, ${o.user_id}, ${o.product_id}, COALESCE(p.name, ''), ${o.generation},
+        ${o.quantity}, COALESCE(p.price, 0) * ${o.quantity}, COALESCE(p.currency, ${DEFAULT_CURRENCY}), ${o.request_id},
+        'rejected', ${"lost" satisfies RejectReason}, NULL, 1, ${o.traceparent}, ${Sql.at(sql, o.reserved_at_ms)},
+        UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
+      FROM (SELECT 1 AS one) x
+      LEFT JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = ${o.product_id}`
+      const [clock] = yield* sql<{ now_ms: number }>`SELECT ${nowMs} AS now_ms`
+      yield* Outbox.append([
+        OrderEvents.row({
+          eventId: randomUUID(),
+          type: "order.rejected",
+          aggregate: `product:${o.product_id}`,
+          occurredAtMs: locked?.now_ms ?? clock?.now_ms ?? 0,
+          traceparent: o.traceparent,
+          changes: [
+            {
+              order_num: o.order_num,
+              user_id: o.user_id,
+              product_id: o.product_id,
+              generation: o.generation,
+              quantity: o.quantity,
+              state: "rejected",
+              version: 1,
+              reason: "lost",
+            },
+          ],
+        }),
+      ])
+      return undefined
+    },
+    Effect.provideService(Mysql, mysql),
+  )
 
   const first = <A>(rows: ReadonlyArray<A>): A | undefined => rows[0]
 
   return OrderStore.of({
     createBatch: (entries, barriers) => mysql.transaction("orders.create", batch(entries, barriers)),
+
+    createWithin: (entries) => mysql.run("orders.create_within", batch(entries, [])),
+
+    rejectWithin: (givenUp) => mysql.run("orders.reject_within", reject(givenUp)),
 
     find: (orderNum) =>
       mysql.run(
@@ -389,18 +507,33 @@ const make = Effect.gen(function* () {
         ),
       ),
 
-    list: ({ userId, status, state, beforeId, limit }) => {
-      const filters = [sql`o.user_id = ${userId}`]
-      if (beforeId !== undefined) filters.push(sql`o.id < ${beforeId}`)
-      if (state !== undefined) filters.push(sql`o.state = ${state}`)
-      if (status !== undefined) filters.push(sql`o.state IN ${sql.in(statesOf(status))}`)
-      return mysql.run(
+    list: ({ beforeId, fromMs, limit, orderNum, productId, state, status, toMs, userId }) =>
+      mysql.run(
         "orders.list",
-        sql<OrderRow.OrderRow>`
-          SELECT ${orderColumns} FROM \`order\` o FORCE INDEX (by_user)
-          WHERE ${sql.and(filters)} ORDER BY o.id DESC LIMIT ${limit}`,
-      )
-    },
+        Effect.gen(function* () {
+          const span = yield* Sql.idSpan(sql, {
+            table: "order",
+            column: "created_at",
+            index: "by_created",
+            fromMs,
+            toMs,
+          })
+          if (span === undefined) return []
+          const filters = [
+            ...Sql.within(sql, "o.id", span, beforeId),
+            ...Sql.between(sql, "o.created_at", fromMs, toMs),
+          ]
+          if (orderNum !== undefined) filters.push(sql`o.order_num = ${orderNum}`)
+          if (userId !== undefined) filters.push(sql`o.user_id = ${userId}`)
+          if (productId !== undefined) filters.push(sql`o.product_id = ${productId}`)
+          if (state !== undefined) filters.push(sql`o.state = ${state}`)
+          if (status !== undefined) filters.push(sql`o.state IN ${sql.in(statesOf(status))}`)
+          const index = sql.literal(listIndex({ orderNum, userId, productId, state }))
+          return yield* sql<OrderRow.OrderRow>`
+            SELECT ${orderColumns} FROM \`order\` o FORCE INDEX (${index})
+            WHERE ${sql.and(filters)} ORDER BY o.id DESC LIMIT ${sql.literal(String(limit))}`
+        }),
+      ),
 
     reservations: (productId, afterId, limit) =>
       mysql.run(

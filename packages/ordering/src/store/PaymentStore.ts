@@ -13,14 +13,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { answerCapture, type CaptureAnswer } from "../domain/Capture.ts"
-import type { StoredState } from "../domain/OrderState.ts"
+import type { OrderTransition, StoredState } from "../domain/OrderState.ts"
+import * as Refund from "../domain/Refund.ts"
 import { type PaymentStatus, replaces } from "../domain/ShownPayment.ts"
 import * as OrderEvents from "./OrderEvents.ts"
 import * as Sql from "./Sql.ts"
 
 export type Applied =
-  /** `capture` is there where money was answered now. */
-  | { readonly _tag: "applied"; readonly capture?: CaptureAnswer }
+  /** `capture` is there where money was answered now, `moved` where a refund changed the order's state. */
+  | { readonly _tag: "applied"; readonly moved?: boolean; readonly capture?: CaptureAnswer }
   /** The event was seen before. */
   | { readonly _tag: "known" }
   /** There is no such order yet: the event is kept, and applied once there is. */
@@ -41,6 +42,8 @@ export class PaymentStore extends Context.Tag("@floodgate/ordering/store/Payment
   {
     /** One event, one transaction, one effect, however often it comes. */
     readonly apply: (event: PaymentEvent) => Effect.Effect<Applied, MysqlError>
+    /** `apply` inside the caller's transaction. */
+    readonly applyWithin: (event: PaymentEvent) => Effect.Effect<Applied, MysqlError>
     /** Parked events that are due, oldest first; each is put off, so that the next call finds others. */
     readonly claimParked: (limit: number) => Effect.Effect<ReadonlyArray<Parked>, MysqlError>
     /** Forgets a parked event, once it was applied or left for the dead letters. */
@@ -69,15 +72,17 @@ interface LockedOrder {
   readonly payment_version: number | null
   readonly capture_id: string | null
   readonly refund_id: string | null
-  readonly refund_status: string | null
+  readonly refund_status: Refund.RefundStatus | null
   readonly traceparent: string | null
   readonly now_ms: number
 }
 
-/** A refund's end stays, whatever older news of it arrives late. */
-const isNewsOfRefund = (order: LockedOrder, refund: NonNullable<PaymentEvent["refund"]>): boolean =>
-  order.refund_id !== refund.refund_id ||
-  (order.refund_status !== refund.status && order.refund_status === "pending")
+/** How each step of a refund is told, and named in the audit trail. */
+const refundTold: Readonly<Partial<Record<OrderTransition, OrderEvent["type"]>>> = {
+  refund: "order.refunding",
+  refund_done: "order.refunded",
+  refund_failed: "order.refund_failed",
+}
 
 const make = Effect.gen(function* () {
   const mysql = yield* Mysql
@@ -182,11 +187,18 @@ const make = Effect.gen(function* () {
     return answer
   })
 
-  const showRefund = Effect.fnUntraced(function* (
+  const applyRefund = Effect.fnUntraced(function* (
     order: LockedOrder,
+    event: PaymentEvent,
     refund: NonNullable<PaymentEvent["refund"]>,
   ) {
-    if (!isNewsOfRefund(order, refund)) return
+    const told = {
+      refund_id: refund.refund_id,
+      status: refund.status,
+      payment_id: event.payment_id,
+      capture_id: event.capture_id,
+    }
+    if (!Refund.isShown(order, told)) return false
     const createdAtMs = Date.parse(refund.created_at)
     const succeededAtMs = refund.succeeded_at === null ? null : Date.parse(refund.succeeded_at)
     const time = (ms: number) => sql.literal(Sql.fromMs(String(ms)))
@@ -197,6 +209,41 @@ const make = Effect.gen(function* () {
         refund_succeeded_at = ${succeededAtMs === null ? sql.literal("NULL") : time(succeededAtMs)},
         updated_at = UTC_TIMESTAMP(3), version = version + 1
       WHERE id = ${order.id}`
+    let before: StoredState = order.state
+    let version = order.version + 1
+    for (const { state, transition } of Refund.steps(order, told)) {
+      const moved = yield* affected(sql`
+        UPDATE \`order\` SET state = ${state}, updated_at = UTC_TIMESTAMP(3), version = version + 1
+        WHERE id = ${order.id} AND state = ${before}`)
+      if (moved.affectedRows !== 1) {
+        return yield* Effect.dieMessage(`${order.order_num} left ${before} under its lock`)
+      }
+      version += 1
+      const type = refundTold[transition]
+      if (type === undefined) return yield* Effect.dieMessage(`a refund has no step ${transition}`)
+      yield* tell(order, {
+        type,
+        eventId: `${order.order_num}:${version}`,
+        state,
+        version,
+        event,
+        reason: refund.reason,
+      })
+      yield* Audit.append([
+        {
+          actorId: Audit.SYSTEM,
+          action: `order.${transition}`,
+          targetType: "order",
+          targetId: order.order_num,
+          before: { state: before },
+          after: { state, refund_id: refund.refund_id, amount: refund.amount },
+          reason: refund.reason,
+          traceparent: event.traceparent ?? order.traceparent,
+        },
+      ])
+      before = state
+    }
+    return before !== order.state
   })
 
   const apply = Effect.fnUntraced(
@@ -218,9 +265,10 @@ const make = Effect.gen(function* () {
       if (event.type === "payment.captured" && event.capture_id !== undefined) {
         return { _tag: "applied", capture: yield* capture(order, event, event.capture_id) } as Applied
       }
-      if (event.type === "refund.updated" && event.refund !== undefined)
-        yield* showRefund(order, event.refund)
-      else yield* show(order, event)
+      if (event.type === "refund.updated" && event.refund !== undefined) {
+        return { _tag: "applied", moved: yield* applyRefund(order, event, event.refund) } as Applied
+      }
+      yield* show(order, event)
       return { _tag: "applied" } as Applied
     },
     Effect.provideService(Mysql, mysql),
@@ -228,6 +276,8 @@ const make = Effect.gen(function* () {
 
   return PaymentStore.of({
     apply: (event) => mysql.transaction("payment_event.apply", apply(event)),
+
+    applyWithin: (event) => mysql.run("payment_event.apply_within", apply(event)),
 
     claimParked: (limit) =>
       mysql.transaction(

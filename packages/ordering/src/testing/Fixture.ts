@@ -11,23 +11,77 @@ import {
 import type { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
 import { PaymentClient as PaymentClientTag } from "@floodgate/contracts/rpc/PaymentClient"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
-import type { IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import {
+  BusUnavailable,
+  EventBus,
+  type IncomingMessage,
+  type OutgoingMessage,
+} from "@floodgate/runtime/event-bus/EventBus"
 import { Mysql } from "@floodgate/runtime/mysql/Mysql"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TestMysql from "@floodgate/runtime/testing/TestMysql"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as OrderingConfig from "../OrderingConfig.ts"
+import * as DriftStore from "../reconcile/DriftStore.ts"
 import * as CancelStore from "../store/CancelStore.ts"
 import * as DeadLetterStore from "../store/DeadLetterStore.ts"
 import * as OrderStore from "../store/OrderStore.ts"
 import * as PaymentStore from "../store/PaymentStore.ts"
+import { Timers } from "../timers/Timers.ts"
+import * as DeadLetters from "../workers/DeadLetters.ts"
+import * as FailedMessages from "../workers/FailedMessages.ts"
 
 export const KEY = "test-order-num-key-0123456789abcdef"
 
 /** How long an order may stay unpaid in these tests, ms. */
 export const PAY_TIMEOUT_MS = 900_000
+
+/** How long a dead letter stays open by itself in these tests, ms. */
+export const DISCARD_MS = 900_000
+
+/** What was published, by topic; and topics that can't be reached. */
+export class TestPublished extends Context.Tag("@floodgate/ordering/testing/TestPublished")<
+  TestPublished,
+  { readonly messages: Array<OutgoingMessage & { readonly topic: string }>; readonly down: Set<string> }
+>() {}
+
+/** A bus that only takes messages, and shows them in `TestPublished`. */
+const bus = Layer.effect(
+  EventBus,
+  Effect.map(TestPublished, ({ down, messages }) => {
+    const publish = (topic: string, sent: ReadonlyArray<OutgoingMessage>) =>
+      Effect.suspend(() => {
+        if (down.has(topic)) return new BusUnavailable({ operation: `publish ${topic}`, reason: "down" })
+        for (const message of sent) messages.push({ ...message, topic })
+        return Effect.void
+      })
+    return { publish } as unknown as Context.Tag.Service<EventBus>
+  }),
+).pipe(Layer.provideMerge(Layer.sync(TestPublished, () => ({ messages: [], down: new Set<string>() }))))
+
+/** What the timers were asked to keep. */
+export class TestTimers extends Context.Tag("@floodgate/ordering/testing/TestTimers")<
+  TestTimers,
+  { readonly armed: Map<string, number> }
+>() {}
+
+const timers = Layer.effect(
+  Timers,
+  Effect.map(TestTimers, ({ armed }) =>
+    Timers.of({
+      arm: (orders) =>
+        Effect.sync(() => {
+          for (const { expires_at_ms, order_num } of orders) armed.set(order_num, expires_at_ms)
+        }),
+      claim: Effect.succeed([]),
+      done: () => Effect.void,
+      putOff: () => Effect.void,
+    }),
+  ),
+).pipe(Layer.provideMerge(Layer.sync(TestTimers, () => ({ armed: new Map<string, number>() }))))
 
 const relay = Layer.succeed(OutboxRelay, { nudge: Effect.void })
 
@@ -43,18 +97,34 @@ const config = Layer.unwrapEffect(
       orderNumKey: Redacted.make(KEY),
       inventorySchema,
       payTimeoutMs: PAY_TIMEOUT_MS,
+      cancelSilenceMs: 60_000,
+      retryDelaysMs: [100, 200, 300],
+      deadLetterDiscardMs: DISCARD_MS,
     }),
   ),
 )
 
-/** Every store over fresh databases. */
-export const stores = Layer.mergeAll(
-  OrderStore.layer,
-  CancelStore.layer,
-  PaymentStore.layer,
-  DeadLetterStore.layer,
-  relay,
-).pipe(Layer.provideMerge(config), Layer.provideMerge(databases))
+/** Every store over fresh databases and this bus, with timers that only remember. */
+export const storesOn = <A, E>(bus: Layer.Layer<A | EventBus, E>) =>
+  Layer.mergeAll(DeadLetters.layer, FailedMessages.layer).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        OrderStore.layer,
+        CancelStore.layer,
+        PaymentStore.layer,
+        DeadLetterStore.layer,
+        DriftStore.layer,
+        relay,
+        bus,
+        timers,
+      ),
+    ),
+    Layer.provideMerge(config),
+    Layer.provideMerge(databases),
+  )
+
+/** The same over a bus that only remembers. */
+export const stores = storesOn<EventBus | TestPublished, never>(bus)
 
 /** A product on sale; answers its id. */
 export const product = (o: { stock: number; limit?: number; generation?: number; name?: string }) =>

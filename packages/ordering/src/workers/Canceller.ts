@@ -14,12 +14,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { next } from "../domain/OrderState.ts"
+import { OrderingConfig } from "../OrderingConfig.ts"
 import { CancelStore, type CancelWish, type Requested } from "../store/CancelStore.ts"
 import type { OrderRow } from "../store/OrderRow.ts"
 import { OrderStore } from "../store/OrderStore.ts"
-
-/** How long a silent provider is asked while the stock is held; then the order is cancelled, and late money goes back. */
-export const SILENCE_BOUND_MS = 60_000
 
 /** How many orders payment is asked about at once. */
 const CLOSE_CONCURRENCY = 16
@@ -65,6 +63,7 @@ const make = Effect.gen(function* () {
   const cancels = yield* CancelStore
   const payment = yield* PaymentClient
   const relay = yield* OutboxRelay
+  const { cancelSilenceMs } = yield* OrderingConfig
 
   const close = Effect.fn("Canceller.close")(function* (orderNum: string, reason: string) {
     if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("cancel.requested")
@@ -157,7 +156,7 @@ const make = Effect.gen(function* () {
     )
     const due = requested.filter((order, i) => {
       const closing = closings[i]!
-      return closing === "closed" || (closing === "pending" && order.age_ms >= SILENCE_BOUND_MS)
+      return closing === "closed" || (closing === "pending" && order.age_ms >= cancelSilenceMs)
     })
     yield* Effect.forEach(
       requested.filter((_, i) => closings[i] === "pending" && due.includes(requested[i]!)),
@@ -177,5 +176,8 @@ const make = Effect.gen(function* () {
   return Canceller.of({ cancel, settle })
 })
 
-export const layer: Layer.Layer<Canceller, never, OrderStore | CancelStore | PaymentClient | OutboxRelay> =
-  Layer.effect(Canceller, make)
+export const layer: Layer.Layer<
+  Canceller,
+  never,
+  OrderStore | CancelStore | PaymentClient | OutboxRelay | OrderingConfig
+> = Layer.effect(Canceller, make)

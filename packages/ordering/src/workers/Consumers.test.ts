@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import { OrderStore } from "../store/OrderStore.ts"
-import { assertConserved, product, query, reservation, stores } from "../testing/Fixture.ts"
+import { assertConserved, product, query, reservation, storesOn } from "../testing/Fixture.ts"
 import * as OrderWorker from "./OrderWorker.ts"
 import * as PaymentEvents from "./PaymentEvents.ts"
 
@@ -79,7 +79,7 @@ describe("the consumers", () => {
           Effect.map(orders.find(paid!.order_num), (row) => row?.state === "paid"),
         )
         yield* Fiber.interrupt(payments)
-      }).pipe(Effect.provide([stores, TestBus.layerKafka])),
+      }).pipe(Effect.provide(storesOn(TestBus.layerKafka))),
     120_000,
   )
 })

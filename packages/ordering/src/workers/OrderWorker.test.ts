@@ -1,5 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
+import { Topic } from "@floodgate/contracts/events/Topic"
+import type { IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import { MysqlConflict, MysqlUnavailable } from "@floodgate/runtime/mysql/MysqlError"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
@@ -13,7 +15,16 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { OrderStore } from "../store/OrderStore.ts"
-import { assertConserved, message, product, query, reservation, stores } from "../testing/Fixture.ts"
+import {
+  assertConserved,
+  message,
+  product,
+  query,
+  reservation,
+  stores,
+  TestPublished,
+  TestTimers,
+} from "../testing/Fixture.ts"
 import * as OrderWorker from "./OrderWorker.ts"
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
@@ -30,11 +41,33 @@ const outcome = (entries: ReadonlyArray<ReservationEvent>) =>
 
 const letters = (...orderNums: ReadonlyArray<string>) =>
   Effect.map(
-    query<{ order_num: string | null; reason: string; attempts: number; payload: Buffer; state: string }>(
-      "SELECT order_num, reason, attempts, payload, state FROM dead_letter ORDER BY id",
-    ),
+    query<{
+      order_num: string | null
+      claimed_num: string | null
+      reason: string
+      attempts: number
+      payload: Buffer
+      state: string
+    }>("SELECT order_num, claimed_num, reason, attempts, payload, state FROM dead_letter ORDER BY id"),
     (rows) => rows.filter((row) => orderNums.length === 0 || orderNums.includes(row.order_num ?? "")),
   )
+
+/** The last of `count` messages that were published under a number, as its consumer gets it. */
+const published = (orderNum: string, count: number) =>
+  Effect.map(TestPublished, ({ messages }): IncomingMessage => {
+    const own = messages.filter((m) => m.key === orderNum)
+    assert.strictEqual(own.length, count)
+    const { headers = {}, key, topic, value } = own[count - 1]!
+    return {
+      topic,
+      partition: 0,
+      offset: String(count),
+      key,
+      value: Buffer.from(value),
+      headers,
+      timestampMs: Date.now(),
+    }
+  })
 
 const trace = (n: number) => `00-${String(n).padStart(32, "a")}-${String(n).padStart(16, "b")}-01`
 
@@ -70,13 +103,22 @@ describe("the order worker", () => {
         ])
         const aside = yield* letters()
         assert.deepStrictEqual(
-          aside.map((row) => [row.reason, row.order_num, row.state]),
+          aside.map((row) => [row.reason, row.order_num, row.claimed_num, row.state]),
           [
-            ["not a JSON object", null, "open"],
-            ["order_num was not issued to this user", null, "open"],
-            ["unknown version", null, "open"],
-            ["there is no such product", orphan.order_num, "open"],
+            ["not a JSON object", null, null, "open"],
+            ["order_num was not issued to this user", null, stolen.order_num, "open"],
+            ["unknown version", null, null, "open"],
+            ["there is no such product", orphan.order_num, orphan.order_num, "open"],
           ],
+        )
+        const copies = (yield* TestPublished).messages.filter((m) => m.topic === Topic.ReservationsDlq)
+        assert.deepStrictEqual(
+          copies.map((m) => [
+            Buffer.from(m.value).toString("utf8"),
+            m.headers?.["reason"],
+            m.headers?.["attempts"],
+          ]),
+          aside.map((row) => [row.payload.toString("utf8"), row.reason, "1"]),
         )
         assert.deepStrictEqual(JSON.parse(aside[1]!.payload.toString("utf8")), stolen)
         yield* handle([orphan])
@@ -106,9 +148,63 @@ describe("the order worker", () => {
           states,
           entries.map((e) => (e === poison ? undefined : "unpaid")),
         )
-        assert.strictEqual((yield* letters(poison.order_num)).length, 1)
+        assert.deepStrictEqual(yield* letters(poison.order_num), [])
         assert.strictEqual(yield* assertConserved(id), 100 - 32)
         assert.deepStrictEqual(yield* (yield* OrderStore).barrier(44), [3])
+        // It goes from one retry topic to the next, and is one dead letter at the end of them.
+        let last = yield* published(poison.order_num, 1)
+        assert.strictEqual(last.topic, Topic.ReservationsRetry1)
+        for (const [topic, count] of [
+          [Topic.ReservationsRetry2, 2],
+          [Topic.ReservationsRetry3, 3],
+          [Topic.ReservationsDlq, 4],
+        ] as const) {
+          yield* Effect.flatMap(OrderWorker.makeHandler, (handler) => handler([last]))
+          last = yield* published(poison.order_num, count)
+          assert.strictEqual(last.topic, topic)
+        }
+        const [letter] = yield* letters(poison.order_num)
+        assert.deepInclude(letter, { attempts: 4, state: "open" })
+        assert.deepInclude(last.headers, {
+          "first-topic": Topic.Reservations,
+          "first-partition": "3",
+          attempts: "4",
+        })
+        assert.strictEqual(yield* assertConserved(id), 100 - 32)
+      }),
+    )
+
+    it.effect("makes a dead letter at once of what a retry topic can't take", () =>
+      Effect.gen(function* () {
+        const id = yield* product({ stock: 2 })
+        const poison = reservation(id, 1)
+        yield* query(
+          "INSERT INTO {inventory}.stock_log (product_id, kind, ref, delta) VALUES (?, 'order', ?, 0)",
+          [id, poison.order_num],
+        )
+        const { down } = yield* TestPublished
+        down.add(Topic.ReservationsRetry1)
+        yield* handle([poison, reservation(id, 2)])
+        down.clear()
+        assert.strictEqual((yield* letters(poison.order_num)).length, 1)
+        assert.strictEqual(yield* assertConserved(id), 1)
+      }),
+    )
+
+    it.effect("sets a timer for each order it makes, and for those already there that wait for money", () =>
+      Effect.gen(function* () {
+        const { armed } = yield* TestTimers
+        const id = yield* product({ stock: 2 })
+        const [a, b, late] = [reservation(id, 1), reservation(id, 2), reservation(id, 3)]
+        yield* handle([a, b, late])
+        const first = [armed.get(a.order_num)!, armed.get(b.order_num)!]
+        const row = yield* Effect.flatMap(OrderStore, (orders) => orders.find(a.order_num))
+        assert.closeTo(first[0]!, row!.expires_at_ms!, 3_000)
+        assert.isFalse(armed.has(late.order_num))
+        armed.clear()
+        yield* query("UPDATE `order` SET state = 'paid' WHERE order_num = ?", [b.order_num])
+        yield* handle([a, b, late])
+        assert.deepStrictEqual([...armed], [[a.order_num, row!.expires_at_ms!]])
       }),
     )
 

@@ -1,6 +1,7 @@
 /**
  * Turns reservations into orders: batch by batch, one short transaction each. A batch is let go of only when each of
- * its messages has an outcome in MySQL: an order, a tombstone, or a dead letter.
+ * its messages has an outcome in MySQL (an order, a tombstone, a dead letter), or failed by itself and waits for its
+ * next try in a retry topic.
  */
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
@@ -17,8 +18,9 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { OrderingConfig } from "../OrderingConfig.ts"
-import { DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Barrier, type BatchResult, OrderStore } from "../store/OrderStore.ts"
+import { Timers } from "../timers/Timers.ts"
+import { FailedMessages } from "./FailedMessages.ts"
 import { isPoison } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
@@ -38,33 +40,10 @@ interface Item {
  */
 export const makeHandler = Effect.gen(function* () {
   const orders = yield* OrderStore
-  const deadLetters = yield* DeadLetterStore
+  const failed = yield* FailedMessages
+  const timers = yield* Timers
   const relay = yield* OutboxRelay
   const key = Redacted.value((yield* OrderingConfig).orderNumKey)
-
-  const bury = (message: IncomingMessage, reason: string, orderNum: string | undefined) =>
-    deadLetters
-      .put({
-        topic: message.topic,
-        partition: message.partition,
-        offset: message.offset,
-        key: message.key,
-        payload: message.value,
-        reason,
-        orderNum,
-      })
-      .pipe(
-        Effect.tap(() =>
-          Effect.logError("a reservation can't be applied and is a dead letter").pipe(
-            Effect.annotateLogs({
-              reason,
-              partition: message.partition,
-              offset: message.offset,
-              ...(orderNum === undefined ? {} : { order_num: orderNum }),
-            }),
-          ),
-        ),
-      )
 
   const tellOutcome = ({ event, verdict }: BatchResult["decided"][number]): Effect.Effect<void> =>
     (verdict === "fits"
@@ -148,11 +127,11 @@ export const makeHandler = Effect.gen(function* () {
       Effect.catchAllCause((cause) => {
         if (!isPoison(cause) || items.length === 0) return Effect.failCause(cause)
         if (items.length === 1) {
-          const { event, message } = items[0]!
-          // The barriers say that everything before them is decided, so they come after the letter.
-          return bury(message, Cause.pretty(cause), event.order_num).pipe(
-            Effect.zipRight(barriers.length > 0 ? settle([], barriers) : Effect.void),
-          )
+          // A barrier says that everything before it is decided. What is tried again isn't, and needs no waiting for: a
+          // recovery raises the generation after its barriers, so that the message becomes `rejected(lost)`.
+          return failed
+            .again(items[0]!.message, Cause.pretty(cause))
+            .pipe(Effect.zipRight(barriers.length > 0 ? settle([], barriers) : Effect.void))
         }
         const middle = items.length >>> 1
         return Effect.zipRight(settle(items.slice(0, middle), []), settle(items.slice(middle), barriers))
@@ -161,20 +140,22 @@ export const makeHandler = Effect.gen(function* () {
 
   const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
     Effect.gen(function* () {
-      if (result.decided.length > 0) {
-        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("orders.committed")
-        yield* relay.nudge
-      }
+      if (globalThis.__FLOODGATE_FAULTS__ && result.decided.length > 0)
+        yield* CrashPoint.hit("orders.committed")
+      if (result.decided.length > 0) yield* relay.nudge
+      yield* timers.arm(result.unpaid)
       for (const one of result.decided) {
         yield* TraceContext.withParent(one.event.traceparent)(tellOutcome(one))
       }
       if (result.orphans.length === 0 && result.impostors.length === 0) return
       const messages = new Map(items.map(({ event, message }) => [event, message]))
       for (const event of result.orphans) {
-        yield* bury(messages.get(event)!, "there is no such product", event.order_num)
+        yield* failed.bury(messages.get(event)!, "there is no such product", { oneForNumber: true })
       }
       for (const event of result.impostors) {
-        yield* bury(messages.get(event)!, "the number has a row of another buyer or product", undefined)
+        yield* failed.bury(messages.get(event)!, "the number has a row of another buyer or product", {
+          oneForNumber: false,
+        })
       }
     })
 
@@ -184,14 +165,14 @@ export const makeHandler = Effect.gen(function* () {
     for (const message of batch) {
       const read = ReservationMessage.read(message.value)
       if (read._tag === "unreadable") {
-        yield* bury(message, read.reason, undefined)
+        yield* failed.bury(message, read.reason, { oneForNumber: false })
       } else if (read._tag === "barrier") {
         const epoch = Math.max(read.epoch, barriers.get(message.partition)?.epoch ?? 0)
         barriers.set(message.partition, { partition: message.partition, epoch })
       } else {
         const why = ReservationMessage.implausible(key, read.event)
         // Not by its number: the letter of a forged copy must not hide that of the real one.
-        if (why !== undefined) yield* bury(message, why, undefined)
+        if (why !== undefined) yield* failed.bury(message, why, { oneForNumber: false })
         else items.push({ message, event: read.event })
       }
     }
@@ -199,12 +180,11 @@ export const makeHandler = Effect.gen(function* () {
   })
 })
 
+/** What a handler needs. */
+export type Needs = OrderStore | FailedMessages | Timers | OrderingConfig | OutboxRelay
+
 /** Consumes until interrupted. */
-export const run: Effect.Effect<
-  never,
-  BusFailed,
-  EventBus | OrderStore | DeadLetterStore | OrderingConfig | OutboxRelay
-> = Effect.gen(function* () {
+export const run: Effect.Effect<never, BusFailed, EventBus | Needs> = Effect.gen(function* () {
   const bus = yield* EventBus
   const handle = yield* makeHandler
   return yield* bus.consume({ group: GROUP, topics: [Topic.Reservations], maxBatch: MAX_BATCH, handle })

@@ -171,6 +171,93 @@ describe("payment's events", () => {
         }),
     )
 
+    it.effect("take a paid order through an operator's refund, and back to paid where it failed", () =>
+      Effect.gen(function* () {
+        const { id, orderNum } = yield* ordered
+        const refund = {
+          refund_id: "op1",
+          amount: 9900,
+          status: "pending" as "pending" | "succeeded" | "failed",
+          reason: "broken on arrival",
+          created_at: "2026-11-11T00:00:01.000Z",
+          succeeded_at: null as string | null,
+        }
+        const tell = (more: Partial<typeof refund> = {}, o: Partial<PaymentEvent> = {}) =>
+          handle(
+            event(orderNum, {
+              type: "refund.updated",
+              capture_id: "op-c1",
+              refund: { ...refund, ...more },
+              ...o,
+            }),
+          )
+        yield* handle(capture(orderNum, "op-c1"))
+        const paid = yield* find(orderNum)
+        // Money that came twice goes back without touching the order.
+        yield* tell({ refund_id: "late1" }, { capture_id: "op-c2" })
+        assert.deepInclude(yield* find(orderNum), { state: "paid", refund_id: "late1" })
+        yield* tell()
+        assert.deepInclude(yield* find(orderNum), {
+          state: "refunding",
+          refund_status: "pending",
+          refund_id: "op1",
+        })
+        yield* tell({ refund_id: "late1", status: "succeeded" }, { capture_id: "op-c2" })
+        assert.deepInclude(yield* find(orderNum), { state: "refunding", refund_id: "op1" })
+        yield* tell({ status: "failed" })
+        assert.deepInclude(yield* find(orderNum), { state: "paid", refund_status: "failed" })
+        yield* tell()
+        yield* tell({ status: "succeeded", succeeded_at: "2026-11-11T00:00:02.000Z" })
+        yield* tell({ status: "failed" })
+        yield* tell()
+        const done = yield* find(orderNum)
+        assert.deepInclude(done, {
+          state: "refunded",
+          refund_status: "succeeded",
+          paid_at_ms: paid.paid_at_ms,
+        })
+        assert.deepStrictEqual(yield* told(orderNum), [
+          ["order.paid", "op-c1", "paid", undefined],
+          ["order.refunding", "op-c1", "refunding", refund.reason],
+          ["order.refund_failed", "op-c1", "paid", refund.reason],
+          ["order.refunding", "op-c1", "refunding", refund.reason],
+          ["order.refunded", "op-c1", "refunded", refund.reason],
+        ])
+        // A refund returns money, not stock.
+        assert.strictEqual(yield* assertConserved(id), 0)
+        const versions = yield* query<{ payload: string }>(
+          "SELECT payload FROM outbox WHERE aggregate = ? ORDER BY id DESC LIMIT 1",
+          [orderNum],
+        )
+        assert.strictEqual(JSON.parse(versions[0]!.payload).changes[0].version, done.version)
+      }),
+    )
+
+    it.effect("make a refund that was over before anyone told of it two steps", () =>
+      Effect.gen(function* () {
+        const { orderNum } = yield* ordered
+        yield* handle(
+          capture(orderNum, "c9"),
+          event(orderNum, {
+            type: "refund.updated",
+            refund: {
+              refund_id: "quick",
+              amount: 9900,
+              status: "succeeded",
+              reason: "to the wallet",
+              created_at: "2026-11-11T00:00:01.000Z",
+              succeeded_at: "2026-11-11T00:00:01.000Z",
+            },
+          }),
+        )
+        assert.strictEqual((yield* find(orderNum)).state, "refunded")
+        assert.deepStrictEqual(
+          (yield* told(orderNum)).map(([type]) => type),
+          ["order.paid", "order.refunding", "order.refunded"],
+        )
+      }),
+    )
+
     it.effect("show the refund of late money on an order that stays as it is", () =>
       Effect.gen(function* () {
         const { orderNum } = yield* ordered

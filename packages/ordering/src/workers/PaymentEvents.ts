@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Applied, PaymentStore } from "../store/PaymentStore.ts"
 import { isPoison } from "./Poison.ts"
+import * as ReservationMessage from "./ReservationMessage.ts"
 
 export const GROUP = "ordering"
 
@@ -56,7 +57,8 @@ const implausible = (event: PaymentEvent): string | undefined => {
   return undefined
 }
 
-const read = (text: string): Either.Either<PaymentEvent, string> =>
+/** Reads one message's text; what is wrong with it otherwise. */
+export const read = (text: string): Either.Either<PaymentEvent, string> =>
   Either.flatMap(Either.mapLeft(decode(text), wordsOf), (event) => {
     const why = implausible(event)
     return why === undefined ? Either.right(event) : Either.left(why)
@@ -80,7 +82,9 @@ const applyOne = (event: PaymentEvent) =>
   Effect.flatMap(Effect.all([PaymentStore, OutboxRelay]), ([payments, relay]) =>
     retryConflicts(payments.apply(event)).pipe(
       Effect.tap((applied) =>
-        applied._tag === "applied" && applied.capture !== undefined ? relay.nudge : Effect.void,
+        applied._tag === "applied" && (applied.moved === true || applied.capture !== undefined)
+          ? relay.nudge
+          : Effect.void,
       ),
       Effect.tap((applied) => say(event, applied)),
       Effect.withSpan("payment_event.apply", {
@@ -109,8 +113,11 @@ export const makeHandler = Effect.gen(function* () {
       key: message.key,
       payload: message.value,
       reason,
-      // An order has many of these, so the number doesn't tell one from another.
+      attempts: 1,
+      claimedNum: ReservationMessage.claimOf(message.value)?.orderNum,
       orderNum: undefined,
+      // An order has many of these, so the number doesn't tell one from another.
+      oneForNumber: false,
     }
     return Effect.zipRight(
       deadLetters.put(letter),

@@ -4,6 +4,8 @@
  */
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
+import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
+import type { GivenUp } from "../store/OrderStore.ts"
 
 export type ReservationMessage =
   | { readonly _tag: "reservation"; readonly event: ReservationEvent }
@@ -104,4 +106,52 @@ export const implausible = (key: string, event: ReservationEvent): string | unde
   }
   if (event.reserved_at_ms < 0 || event.reserved_at_ms > MAX_TIME_MS) return "reserved_at_ms out of bounds"
   return undefined
+}
+
+/** What a message says it is about, whatever else is wrong with it. */
+export interface Claim {
+  readonly orderNum: string
+  /** 0 where it names no buyer. */
+  readonly userId: number
+}
+
+/** The claim of any bytes; undefined where they name no number. */
+export const claimOf = (value: Uint8Array): Claim | undefined => {
+  const parsed = parseJson(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8"))
+  if (typeof parsed !== "object" || parsed === null) return undefined
+  const { order_num, user_id } = parsed as Loose
+  if (typeof order_num !== "string" || OrderNum.parse(order_num) === undefined) return undefined
+  return { orderNum: order_num, userId: isInt(user_id) && user_id > 0 ? user_id : 0 }
+}
+
+const between = (n: unknown, low: number, high: number): n is number => isInt(n) && n >= low && n <= high
+
+/**
+ * What is certain of a reservation by its number alone, with the message's own words only where they are plausible;
+ * undefined where the number was never issued to the buyer that the message names.
+ */
+export const salvage = (key: string, value: Uint8Array): GivenUp | undefined => {
+  const claim = claimOf(value)
+  const fields = claim === undefined ? undefined : OrderNum.verify(key, claim.orderNum, claim.userId)
+  if (claim === undefined || fields === undefined) return undefined
+  const o = JSON.parse(Buffer.from(value).toString("utf8")) as Loose
+  const { quantity, request_id, traceparent } = o
+  return {
+    order_num: claim.orderNum,
+    user_id: claim.userId,
+    product_id: fields.productId,
+    generation: fields.generation,
+    quantity: between(quantity, 1, MAX_QUANTITY) ? quantity : 1,
+    request_id:
+      typeof request_id === "string" && request_id.length <= MAX_REQUEST_ID && PRINTABLE.test(request_id)
+        ? request_id
+        : "",
+    reserved_at_ms: between(fields.timeMs, 0, MAX_TIME_MS) ? fields.timeMs : 0,
+    traceparent:
+      typeof traceparent === "string" &&
+      traceparent.length <= 55 &&
+      TraceContext.parse(traceparent) !== undefined
+        ? traceparent
+        : null,
+  }
 }

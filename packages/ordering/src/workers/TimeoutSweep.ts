@@ -1,6 +1,7 @@
 /**
- * Cancels orders that stayed unpaid past their time by MySQL's clock. Several instances share the work: each marks the
- * orders it takes. What a crash leaves behind is the cancel sweep's.
+ * Cancels orders that stayed unpaid past their time by MySQL's clock. The timers in Redis find most of them first; this
+ * is the net below them. Several instances share the work: each marks the orders it takes. What a crash leaves behind
+ * is the cancel sweep's.
  */
 import * as Sweep from "@floodgate/runtime/lifecycle/Sweep"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,7 @@ import { Canceller } from "./Canceller.ts"
 
 const PAGE = 200
 const MAX_PAGES = 100
-const EVERY_MS = 1_000
+const EVERY_MS = 3_000
 
 /** One page of orders past their time; true where there may be more. Fails as its stores do. */
 export const page = Effect.gen(function* () {

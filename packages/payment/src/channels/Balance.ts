@@ -3,7 +3,8 @@ import { InvalidInput, Unauthenticated } from "@floodgate/contracts/errors/Error
 import { WalletEntryKind, WalletOutcome } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import * as Effect from "effect/Effect"
-import { type Channel, type ChannelState, ChannelUnavailable } from "./Channel.ts"
+import type { Intent } from "../domain/Intent.ts"
+import { type Channel, type ChannelRefund, type ChannelState, ChannelUnavailable } from "./Channel.ts"
 
 export const NAME = "balance"
 
@@ -28,21 +29,27 @@ export const make = Effect.gen(function* () {
     }
   }
 
+  const debit = (intent: Intent) =>
+    identity
+      .debitWallet({
+        paymentId: intent.paymentId,
+        userId: BigInt(intent.userId),
+        amount: BigInt(intent.amount),
+        currency: intent.currency,
+        orderNum: intent.orderNum,
+      })
+      .pipe(
+        Effect.mapError(unavailable),
+        Effect.flatMap((d) => stateOf(d, intent)),
+      )
+
   return {
     name: NAME,
-    start: (intent) =>
-      identity
-        .debitWallet({
-          paymentId: intent.paymentId,
-          userId: BigInt(intent.userId),
-          amount: BigInt(intent.amount),
-          currency: intent.currency,
-          orderNum: intent.orderNum,
-        })
-        .pipe(
-          Effect.mapError(unavailable),
-          Effect.flatMap((d) => stateOf(d, intent)),
-        ),
+    // A wallet isn't filled from itself.
+    topsUp: false,
+    pay: debit,
+    // The decision about a payment_id is made once: asked again, the debit says what it was.
+    query: debit,
     close: (intent) =>
       identity.voidDebit({ paymentId: intent.paymentId, userId: BigInt(intent.userId) }).pipe(
         Effect.mapError(unavailable),
@@ -60,8 +67,20 @@ export const make = Effect.gen(function* () {
           kind: WalletEntryKind.REFUND,
           orderNum: refund.orderNum,
         })
-        .pipe(Effect.mapError(unavailable), Effect.asVoid),
+        .pipe(
+          Effect.as<ChannelRefund>({ _tag: "Succeeded" }),
+          // Refused before anything was booked, and it will be again: no such wallet, or one that is full.
+          Effect.catchTags({
+            NotFound: () => Effect.succeed<ChannelRefund>({ _tag: "Failed", reason: "the wallet is gone" }),
+            InvalidInput: (error) =>
+              Effect.succeed<ChannelRefund>({
+                _tag: "Failed",
+                reason: error.issues.map((issue) => `${issue.path} ${issue.message}`).join("; "),
+              }),
+          }),
+          Effect.mapError(unavailable),
+        ),
     read: () => Effect.fail(InvalidInput.at("", "the wallet has no callbacks")),
-    verify: () => Effect.fail(new Unauthenticated()),
+    callback: () => Effect.fail(new Unauthenticated()),
   } satisfies Channel
 })

@@ -13,7 +13,11 @@ import type { ProviderEvent } from "../domain/ProviderEvent.ts"
 export class ChannelUnavailable extends Data.TaggedError("ChannelUnavailable")<{
   readonly channel: string
   readonly cause: unknown
-}> {}
+}> {
+  override get message(): string {
+    return `${this.channel} gave no definite answer: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
 
 /** Where a payment stands at the channel. */
 export type ChannelState =
@@ -21,10 +25,20 @@ export type ChannelState =
       readonly _tag: "Waiting"
       readonly payUrl: string | null
       readonly clientParams: Readonly<Record<string, string>>
+      /** The provider's own id of the payment, where it has one. */
+      readonly providerRef?: string
     }
   | { readonly _tag: "Captured"; readonly providerTxnId: string; readonly amount: number }
   | { readonly _tag: "Declined" }
   | { readonly _tag: "Closed" }
+
+/** Where a refund stands at the channel. */
+export type ChannelRefund =
+  | { readonly _tag: "Succeeded" }
+  /** The provider has it and isn't done. */
+  | { readonly _tag: "Pending" }
+  /** The provider refuses for good: no money moved, and none will by this refund. `reason` is for operators. */
+  | { readonly _tag: "Failed"; readonly reason: string }
 
 export interface Callback {
   /** Names in lower case. */
@@ -33,26 +47,46 @@ export interface Callback {
 }
 
 export interface RefundOrder {
+  /** Another one for every attempt. */
   readonly refundId: string
   readonly paymentId: string
+  /** The provider's id of the movement of money that goes back. */
+  readonly providerTxnId: string
   readonly userId: number
   readonly orderNum: string
   readonly amount: number
   readonly currency: string
 }
 
+/** The bytes that a provider wants back for a callback that was taken. */
+export interface Acknowledgement {
+  readonly body: Uint8Array
+  readonly contentType: string
+}
+
 export interface Channel {
   readonly name: string
+  /** False: it can't fill a wallet. */
+  readonly topsUp: boolean
   /** Asks for the money; once per payment_id. */
-  readonly start: (intent: Intent) => Effect.Effect<ChannelState, ChannelUnavailable>
+  readonly pay: (intent: Intent) => Effect.Effect<ChannelState, ChannelUnavailable>
+  /** Where a payment stands that the channel has accepted; changes nothing there. */
+  readonly query: (intent: Intent) => Effect.Effect<ChannelState, ChannelUnavailable>
   /** Makes sure that no money comes by this payment any more, or says that it has come. */
   readonly close: (intent: Intent) => Effect.Effect<ChannelState, ChannelUnavailable>
-  /** Gives money back; once per refund_id. */
-  readonly refund: (refund: RefundOrder) => Effect.Effect<void, ChannelUnavailable>
+  /** Gives money back, once per refund_id; asked again, it says how far that is. */
+  readonly refund: (refund: RefundOrder) => Effect.Effect<ChannelRefund, ChannelUnavailable>
+  /**
+   * Checks a callback's signature and reads it; undefined for a genuine message that is none of our business. Channels
+   * without callbacks refuse every one.
+   */
+  readonly callback: (
+    callback: Callback,
+  ) => Effect.Effect<ProviderEvent | undefined, Unauthenticated | InvalidInput>
   /** Reads a callback's body that was verified when it came. */
-  readonly read: (body: Uint8Array) => Effect.Effect<ProviderEvent, InvalidInput>
-  /** Checks a callback's signature and reads it. Channels without callbacks refuse every one. */
-  readonly verify: (callback: Callback) => Effect.Effect<ProviderEvent, Unauthenticated | InvalidInput>
+  readonly read: (body: Uint8Array) => Effect.Effect<ProviderEvent | undefined, InvalidInput>
+  /** Left out: the HTTP contract's own envelope. */
+  readonly acknowledgement?: Acknowledgement
 }
 
 /** The channels that are switched on, by name. */

@@ -1,4 +1,7 @@
-/** Which channels are on: PAYMENT_CHANNELS, a comma list. The sandbox is never on by default outside dev. */
+/**
+ * Which channels are on: PAYMENT_CHANNELS, a comma list. Without it the wallet, in dev the sandbox, and Stripe where its
+ * key is set. The sandbox is never on by default outside dev.
+ */
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -7,18 +10,25 @@ import * as Balance from "./Balance.ts"
 import { type Channel, Channels } from "./Channel.ts"
 import * as Sandbox from "./Sandbox.ts"
 
+const STRIPE = "stripe"
+
 const enabled = Config.all({
   env: AppConfig.appEnv,
   list: Config.option(Config.string("PAYMENT_CHANNELS")),
+  stripe: Config.option(Config.string("STRIPE_SECRET_KEY")),
 }).pipe(
-  Config.map(({ env, list }) =>
+  Config.map(({ env, list, stripe }) =>
     list._tag === "Some"
       ? list.value.split(",").map((name) => name.trim())
-      : env === "dev"
-        ? [Balance.NAME, Sandbox.NAME]
-        : [Balance.NAME],
+      : [Balance.NAME, ...(env === "dev" ? [Sandbox.NAME] : []), ...(stripe._tag === "Some" ? [STRIPE] : [])],
   ),
 )
+
+const stripe = Effect.gen(function* () {
+  // Only here: where the channel is off, its library isn't loaded.
+  const Stripe = yield* Effect.promise(() => import("./Stripe.ts"))
+  return yield* Stripe.make(yield* AppConfig.load(Stripe.config))
+})
 
 export const layer = Layer.effect(
   Channels,
@@ -28,6 +38,7 @@ export const layer = Layer.effect(
     for (const name of names) {
       if (name === Balance.NAME) channels.set(name, yield* Balance.make)
       else if (name === Sandbox.NAME) channels.set(name, yield* Sandbox.make)
+      else if (name === STRIPE) channels.set(name, yield* stripe)
       else
         return yield* new AppConfig.ConfigInvalid({ issues: [`PAYMENT_CHANNELS: unknown channel "${name}"`] })
     }

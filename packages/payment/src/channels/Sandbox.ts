@@ -4,6 +4,7 @@
  */
 
 import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { InvalidInput, Unauthenticated } from "@floodgate/contracts/errors/Errors"
@@ -17,7 +18,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ProviderEvent } from "../domain/ProviderEvent.ts"
-import { type Channel, type ChannelState, ChannelUnavailable } from "./Channel.ts"
+import { type Channel, type ChannelRefund, type ChannelState, ChannelUnavailable } from "./Channel.ts"
 
 export const NAME = "sandbox"
 
@@ -49,6 +50,9 @@ const CallbackBody = Schema.parseJson(
   }),
 )
 
+const ProviderRefund = Schema.Struct({ status: Schema.Literal("succeeded", "pending", "failed") })
+
+const decodeRefund = Schema.decodeUnknown(ProviderRefund)
 const decodePayment = Schema.decodeUnknown(ProviderPayment)
 const decodeCallback = Schema.decodeUnknown(CallbackBody, { errors: "all" })
 
@@ -69,6 +73,12 @@ const stateOf = (payment: typeof ProviderPayment.Type): ChannelState => {
   }
 }
 
+/** What the provider says no to now, it says no to always: it knows us, and read what we asked. */
+const isRefusal = (error: HttpClientError.ResponseError): boolean =>
+  [400, 404, 409, 422].includes(error.response.status)
+
+const MAX_FAILURE = 200
+
 /** Where the provider's API is. */
 export const sandboxUrl = AppConfig.httpUrl("SANDBOX_URL", "sandbox")
 
@@ -85,6 +95,14 @@ export const make = Effect.gen(function* () {
 
   const unavailable = (cause: unknown) => new ChannelUnavailable({ channel: NAME, cause })
 
+  const execute = (request: HttpClientRequest.HttpClientRequest) =>
+    http.execute(request).pipe(
+      Effect.flatMap(HttpClientResponse.filterStatusOk),
+      Effect.flatMap((response) => response.json),
+      Effect.scoped,
+      deadlines.within("provider.call"),
+    )
+
   const call = Effect.fn("SandboxChannel.call")(function* (path: string, body: Record<string, unknown>) {
     const text = JSON.stringify(body)
     const bytes = new TextEncoder().encode(text)
@@ -93,17 +111,11 @@ export const make = Effect.gen(function* () {
       HttpClientRequest.setHeader(SIGNATURE_HEADER, Signature.sign(keys.slice(0, 1), now, bytes)),
       HttpClientRequest.bodyUint8Array(bytes, "application/json"),
     )
-    return yield* http.execute(request).pipe(
-      Effect.flatMap(HttpClientResponse.filterStatusOk),
-      Effect.flatMap((response) => response.json),
-      Effect.scoped,
-      deadlines.within("provider.call"),
-      Effect.mapError(unavailable),
-    )
+    return yield* execute(request)
   })
 
-  const payment = (path: string, body: Record<string, unknown>) =>
-    call(path, body).pipe(Effect.flatMap(decodePayment), Effect.mapError(unavailable), Effect.map(stateOf))
+  const paymentOf = <E>(answer: Effect.Effect<unknown, E>) =>
+    answer.pipe(Effect.flatMap(decodePayment), Effect.mapError(unavailable), Effect.map(stateOf))
 
   const read = Effect.fnUntraced(function* (body: Uint8Array) {
     const event = yield* decodeCallback(new TextDecoder().decode(body)).pipe(
@@ -131,22 +143,42 @@ export const make = Effect.gen(function* () {
 
   return {
     name: NAME,
-    start: (intent) =>
-      payment("/payments", {
-        payment_id: intent.paymentId,
-        order_num: intent.orderNum,
-        amount: intent.amount,
-        currency: intent.currency,
-        callback_url: `${edge}/payment/callback/sandbox`,
-      }),
-    close: (intent) => payment(`/payments/${intent.paymentId}/close`, {}),
+    topsUp: true,
+    pay: (intent) =>
+      paymentOf(
+        call("/payments", {
+          payment_id: intent.paymentId,
+          order_num: intent.orderNum,
+          amount: intent.amount,
+          currency: intent.currency,
+          callback_url: `${edge}/payment/callback/sandbox`,
+        }),
+      ),
+    query: (intent) => paymentOf(execute(HttpClientRequest.get(`${provider}/payments/${intent.paymentId}`))),
+    close: (intent) => paymentOf(call(`/payments/${intent.paymentId}/close`, {})),
     refund: (refund) =>
       call(`/payments/${refund.paymentId}/refunds`, {
         refund_id: refund.refundId,
         amount: refund.amount,
-      }).pipe(Effect.asVoid),
+      }).pipe(
+        Effect.flatMap(decodeRefund),
+        Effect.map(
+          ({ status }): ChannelRefund =>
+            status === "failed"
+              ? { _tag: "Failed", reason: "the provider could not give it back" }
+              : { _tag: status === "succeeded" ? "Succeeded" : "Pending" },
+        ),
+        Effect.catchTag("ResponseError", (error) =>
+          isRefusal(error)
+            ? error.response.text.pipe(
+                Effect.map((text): ChannelRefund => ({ _tag: "Failed", reason: text.slice(0, MAX_FAILURE) })),
+              )
+            : Effect.fail(error),
+        ),
+        Effect.mapError(unavailable),
+      ),
     read,
-    verify: Effect.fn("SandboxChannel.verify")(function* ({ headers, body }) {
+    callback: Effect.fn("SandboxChannel.callback")(function* ({ headers, body }) {
       const now = yield* Clock.currentTimeMillis
       if (!Signature.verify(keys, now, headers[SIGNATURE_HEADER], body)) return yield* new Unauthenticated()
       return yield* read(body)

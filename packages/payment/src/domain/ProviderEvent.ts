@@ -3,7 +3,13 @@
 export interface ProviderEvent {
   /** The provider's own id of the event; seen again, it changes nothing. */
   readonly eventId: string
-  readonly type: "payment.succeeded" | "payment.failed" | "refund.succeeded"
+  readonly type:
+    | "payment.succeeded"
+    | "payment.failed"
+    /** No money comes by it any more. */
+    | "payment.closed"
+    | "refund.succeeded"
+    | "refund.failed"
   readonly paymentId: string
   readonly orderNum: string
   readonly amount: number
@@ -13,9 +19,13 @@ export interface ProviderEvent {
   readonly refundId?: string
 }
 
-/** Whether an event speaks of exactly this payment: same order, amount and currency. */
+/**
+ * Whether an event speaks of exactly this payment: same order, amount and currency. A refund's amount may be a part.
+ */
 export const matches = (
   event: ProviderEvent,
   intent: { readonly orderNum: string; readonly amount: number; readonly currency: string },
 ): boolean =>
-  event.orderNum === intent.orderNum && event.amount === intent.amount && event.currency === intent.currency
+  event.orderNum === intent.orderNum &&
+  event.currency === intent.currency &&
+  (event.type.startsWith("refund.") ? event.amount <= intent.amount : event.amount === intent.amount)

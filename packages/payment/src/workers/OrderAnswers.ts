@@ -7,7 +7,8 @@ import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { PaymentStore } from "../store/PaymentStore.ts"
+import { IntentStore } from "../store/IntentStore.ts"
+import { RefundStore } from "../store/RefundStore.ts"
 
 const GROUP = "payment"
 
@@ -16,17 +17,18 @@ const ANSWERS: ReadonlySet<string> = new Set<OrderEvent["type"]>(["order.paid", 
 const decode = Schema.decodeUnknown(Schema.parseJson(OrderEvent))
 
 /** Consumes while the scope is open. */
-export const layer: Layer.Layer<never, never, EventBus | PaymentStore> = Consumer.layer(
+export const layer: Layer.Layer<never, never, EventBus | IntentStore | RefundStore> = Consumer.layer(
   GROUP,
   Effect.gen(function* () {
     const bus = yield* EventBus
-    const store = yield* PaymentStore
+    const intents = yield* IntentStore
+    const refunds = yield* RefundStore
 
     const apply = Effect.fnUntraced(function* (event: OrderEvent) {
       for (const change of event.changes) {
         if (change.payment_id === undefined || change.capture_id === undefined) continue
-        if (event.type === "order.paid") yield* store.applied(change.payment_id, change.capture_id)
-        else yield* store.refused(change.payment_id, change.capture_id, change.reason ?? change.state)
+        if (event.type === "order.paid") yield* intents.applied(change.payment_id, change.capture_id)
+        else yield* refunds.refused(change.payment_id, change.capture_id, change.reason ?? change.state)
       }
     })
 

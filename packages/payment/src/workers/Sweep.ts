@@ -6,8 +6,8 @@ const EVERY_MS = 500
 
 const MAX_PAGES = 20
 
-/** How many rows are handled side by side. */
-const CONCURRENCY = 8
+/** How many rows are handled side by side; a worker whose rows wait for others claims no more at once. */
+export const CONCURRENCY = 8
 
 /** A row whose handling fails is left alone: its claim runs out and it is due again. */
 export const ofRows = <A, E1, R1, E2, R2>(

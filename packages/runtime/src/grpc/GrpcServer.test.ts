@@ -33,29 +33,18 @@ const credential = ServiceCredential.make({ service: "tester", keys: [key] })
 const alice = { user_id: 7, username: "alice", roles: ["customer", "operator"] }
 
 const all = Object.values(Errors.errorClasses)
+type Others = Exclude<keyof typeof InventoryService.method, "getProduct">
+const others = Object.keys(InventoryService.method).filter((name) => name !== "getProduct")
 const TestRpc = defineRpc(InventoryService, {
-  createProduct: [],
+  ...(Object.fromEntries(others.map((name) => [name, []])) as unknown as Record<Others, []>),
   getProduct: all,
-  batchGetProducts: [],
-  listProducts: [],
-  warmUp: [],
-  reserveBatch: [],
-  getReservation: [],
-  listAudit: [],
 })
 type TestRpc = typeof TestRpc
 
 const unused = () => Effect.dieMessage("not a method of this test")
-const nothing: GrpcServer.Handlers<TestRpc, never> = {
-  createProduct: unused,
-  getProduct: unused,
-  batchGetProducts: unused,
-  listProducts: unused,
-  warmUp: unused,
-  reserveBatch: unused,
-  getReservation: unused,
-  listAudit: unused,
-}
+const nothing = Object.fromEntries(
+  Object.keys(InventoryService.method).map((name) => [name, unused]),
+) as unknown as GrpcServer.Handlers<TestRpc, never>
 
 /** A server on a free port, in the test's scope, and its address. */
 const serve = (

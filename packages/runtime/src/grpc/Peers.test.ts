@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Errors from "@floodgate/contracts/errors/Errors"
+import { InventoryService } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
@@ -22,7 +23,12 @@ const credential = ServiceCredential.layer({
   keys: [Redacted.make("a-service-key-that-only-tests-know")],
 })
 
-const unused = () => Effect.dieMessage("not a method of this test")
+const unusedMethods = Object.fromEntries(
+  Object.keys(InventoryService.method).map((name) => [
+    name,
+    () => Effect.dieMessage("not a method of this test"),
+  ]),
+) as unknown as GrpcServer.Handlers<typeof InventoryRpc, never>
 
 /** The inventory peer as a process with these keys would have it. */
 const peer = (config: Record<string, string>) =>
@@ -41,14 +47,9 @@ describe("Peers", () => {
         port: Config.succeed(0),
         services: [
           GrpcServer.service(InventoryRpc, {
-            createProduct: unused,
+            ...unusedMethods,
             getProduct: (_, { deadlineMs }) => Effect.as(note(deadlineMs), {}),
-            batchGetProducts: unused,
-            listProducts: unused,
-            warmUp: unused,
             reserveBatch: (_, { deadlineMs }) => Effect.as(note(deadlineMs), {}),
-            getReservation: unused,
-            listAudit: unused,
           }),
         ],
       }).pipe(Effect.provide(credential))
@@ -75,18 +76,12 @@ describe("Peers", () => {
             port: Config.succeed(port),
             services: [
               GrpcServer.service(InventoryRpc, {
-                createProduct: unused,
+                ...unusedMethods,
                 getProduct: () =>
                   Effect.sync(() => {
                     calls[instance] = calls[instance]! + 1
                     return {}
                   }),
-                batchGetProducts: unused,
-                listProducts: unused,
-                warmUp: unused,
-                reserveBatch: unused,
-                getReservation: unused,
-                listAudit: unused,
               }),
             ],
           }).pipe(Effect.provide(credential), Effect.provide(Readiness.layer))

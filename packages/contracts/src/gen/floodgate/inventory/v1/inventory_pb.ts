@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file floodgate/inventory/v1/inventory.proto.
  */
 export const file_floodgate_inventory_v1_inventory: GenFile = /*@__PURE__*/
-  fileDesc("CiZmbG9vZGdhdGUvaW52ZW50b3J5L3YxL2ludmVudG9yeS5wcm90bxIWZmxvb2RnYXRlLmludmVudG9yeS52MSI4Cg1Qcm9kdWN0QWNjZXNzEhEKCWNoYWxsZW5nZRgBIAEoCBIUCgx3YWl0aW5nX3Jvb20YAiABKAgivQMKB1Byb2R1Y3QSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRINCgVwcmljZRgEIAEoAxIWCg5vcmlnaW5hbF9wcmljZRgFIAEoAxIQCghjdXJyZW5jeRgGIAEoCRINCgVzdG9jaxgHIAEoAxIVCg1pbml0aWFsX3N0b2NrGAggASgDEhUKDXN0YXJ0X3RpbWVfbXMYCSABKAMSEwoLZW5kX3RpbWVfbXMYCiABKAMSFgoOcGVyX3VzZXJfbGltaXQYCyABKA0SDQoFaW1hZ2UYDCABKAkSNQoGc3RhdHVzGA0gASgOMiUuZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0U3RhdHVzEjUKBmFjY2VzcxgOIAEoCzIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdEFjY2VzcxISCgpnZW5lcmF0aW9uGA8gASgNEg8KB3ZlcnNpb24YECABKAQSFQoNY3JlYXRlZF9hdF9tcxgRIAEoAxIVCg11cGRhdGVkX2F0X21zGBIgASgDEhAKCHJlcGxheWVkGBMgASgIIrsCChRDcmVhdGVQcm9kdWN0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg0KBXByaWNlGAMgASgDEhYKDm9yaWdpbmFsX3ByaWNlGAQgASgDEg0KBXN0b2NrGAUgASgDEhUKDXN0YXJ0X3RpbWVfbXMYBiABKAMSEwoLZW5kX3RpbWVfbXMYByABKAMSFgoOcGVyX3VzZXJfbGltaXQYCCABKA0SDQoFaW1hZ2UYCSABKAkSNQoGYWNjZXNzGAogASgLMiUuZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0QWNjZXNzEhQKDHB1Ymxpc2hlcl9pZBgLIAEoBBIXCg9pZGVtcG90ZW5jeV9rZXkYDCABKAkSEQoJYm9keV9oYXNoGA0gASgJIicKEUdldFByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQiLgoXQmF0Y2hHZXRQcm9kdWN0c1JlcXVlc3QSEwoLcHJvZHVjdF9pZHMYASADKAQiTQoYQmF0Y2hHZXRQcm9kdWN0c1Jlc3BvbnNlEjEKCHByb2R1Y3RzGAEgAygLMh8uZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0IosBChNMaXN0UHJvZHVjdHNSZXF1ZXN0EjUKBnN0YXR1cxgBIAEoDjIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdFN0YXR1cxIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIWCg5pbmNsdWRlX2hpZGRlbhgEIAEoCCJiChRMaXN0UHJvZHVjdHNSZXNwb25zZRIxCghwcm9kdWN0cxgBIAMoCzIfLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiMwoNV2FybVVwUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEg4KBnJlYXNvbhgCIAEoCSKgAQoTUmVzZXJ2ZUJhdGNoUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEg8KB3VzZXJfaWQYAiADKAQSEAoIcXVhbnRpdHkYAyADKA0SEgoKcmVxdWVzdF9pZBgEIAMoCRIUCgxub3RfYWZ0ZXJfbXMYBSADKAMSEwoLdHJhY2VkX2l0ZW0YBiADKA0SEwoLdHJhY2VwYXJlbnQYByADKAkieAoUUmVzZXJ2ZUJhdGNoUmVzcG9uc2USDAoEY29kZRgBIAMoDRIRCglvcmRlcl9udW0YAiADKAkSDgoGZGV0YWlsGAMgAygDEhcKD2xpdmVfb3JkZXJfbnVtcxgEIAMoCRIWCg5zZXJ2ZXJfdGltZV9tcxgFIAEoAyI7ChVHZXRSZXNlcnZhdGlvblJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg8KB3VzZXJfaWQYAiABKAQilQIKC1Jlc2VydmF0aW9uEhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEhIKCnByb2R1Y3RfaWQYAyABKAQSEgoKZ2VuZXJhdGlvbhgEIAEoDRIaChJjdXJyZW50X2dlbmVyYXRpb24YBSABKA0SNwoFc3RhdGUYBiABKA4yKC5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlJlc2VydmF0aW9uU3RhdGUSEAoIcXVhbnRpdHkYByABKA0SDQoFcHJpY2UYCCABKAMSFAoMcHJvZHVjdF9uYW1lGAkgASgJEhYKDnJlc2VydmVkX2F0X21zGAogASgDEhYKDnNlcnZlcl90aW1lX21zGAsgASgDKtQBCg1Qcm9kdWN0U3RhdHVzEh4KGlBST0RVQ1RfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUUFJPRFVDVF9TVEFUVVNfRFJBRlQQARIbChdQUk9EVUNUX1NUQVRVU19VUENPTUlORxACEhcKE1BST0RVQ1RfU1RBVFVTX0xJVkUQAxIbChdQUk9EVUNUX1NUQVRVU19TT0xEX09VVBAEEhgKFFBST0RVQ1RfU1RBVFVTX0VOREVEEAUSHAoYUFJPRFVDVF9TVEFUVVNfV0lUSERSQVdOEAYqjQEKEFJlc2VydmF0aW9uU3RhdGUSIQodUkVTRVJWQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIaChZSRVNFUlZBVElPTl9TVEFURV9OT05FEAESGgoWUkVTRVJWQVRJT05fU1RBVEVfTElWRRACEh4KGlJFU0VSVkFUSU9OX1NUQVRFX1JFTEVBU0VEEAMyzgYKEEludmVudG9yeVNlcnZpY2USXgoNQ3JlYXRlUHJvZHVjdBIsLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuQ3JlYXRlUHJvZHVjdFJlcXVlc3QaHy5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlByb2R1Y3QSXQoKR2V0UHJvZHVjdBIpLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuR2V0UHJvZHVjdFJlcXVlc3QaHy5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlByb2R1Y3QiA5ACARJ6ChBCYXRjaEdldFByb2R1Y3RzEi8uZmxvb2RnYXRlLmludmVudG9yeS52MS5CYXRjaEdldFByb2R1Y3RzUmVxdWVzdBowLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuQmF0Y2hHZXRQcm9kdWN0c1Jlc3BvbnNlIgOQAgESbgoMTGlzdFByb2R1Y3RzEisuZmxvb2RnYXRlLmludmVudG9yeS52MS5MaXN0UHJvZHVjdHNSZXF1ZXN0GiwuZmxvb2RnYXRlLmludmVudG9yeS52MS5MaXN0UHJvZHVjdHNSZXNwb25zZSIDkAIBElUKBldhcm1VcBIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuV2FybVVwUmVxdWVzdBofLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdCIDkAICEm4KDFJlc2VydmVCYXRjaBIrLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUmVzZXJ2ZUJhdGNoUmVxdWVzdBosLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUmVzZXJ2ZUJhdGNoUmVzcG9uc2UiA5ACAhJpCg5HZXRSZXNlcnZhdGlvbhItLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuR2V0UmVzZXJ2YXRpb25SZXF1ZXN0GiMuZmxvb2RnYXRlLmludmVudG9yeS52MS5SZXNlcnZhdGlvbiIDkAIBEl0KCUxpc3RBdWRpdBIkLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_floodgate_audit_v1_audit]);
+  fileDesc("CiZmbG9vZGdhdGUvaW52ZW50b3J5L3YxL2ludmVudG9yeS5wcm90bxIWZmxvb2RnYXRlLmludmVudG9yeS52MSI4Cg1Qcm9kdWN0QWNjZXNzEhEKCWNoYWxsZW5nZRgBIAEoCBIUCgx3YWl0aW5nX3Jvb20YAiABKAgivQMKB1Byb2R1Y3QSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRINCgVwcmljZRgEIAEoAxIWCg5vcmlnaW5hbF9wcmljZRgFIAEoAxIQCghjdXJyZW5jeRgGIAEoCRINCgVzdG9jaxgHIAEoAxIVCg1pbml0aWFsX3N0b2NrGAggASgDEhUKDXN0YXJ0X3RpbWVfbXMYCSABKAMSEwoLZW5kX3RpbWVfbXMYCiABKAMSFgoOcGVyX3VzZXJfbGltaXQYCyABKA0SDQoFaW1hZ2UYDCABKAkSNQoGc3RhdHVzGA0gASgOMiUuZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0U3RhdHVzEjUKBmFjY2VzcxgOIAEoCzIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdEFjY2VzcxISCgpnZW5lcmF0aW9uGA8gASgNEg8KB3ZlcnNpb24YECABKAQSFQoNY3JlYXRlZF9hdF9tcxgRIAEoAxIVCg11cGRhdGVkX2F0X21zGBIgASgDEhAKCHJlcGxheWVkGBMgASgIIrsCChRDcmVhdGVQcm9kdWN0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg0KBXByaWNlGAMgASgDEhYKDm9yaWdpbmFsX3ByaWNlGAQgASgDEg0KBXN0b2NrGAUgASgDEhUKDXN0YXJ0X3RpbWVfbXMYBiABKAMSEwoLZW5kX3RpbWVfbXMYByABKAMSFgoOcGVyX3VzZXJfbGltaXQYCCABKA0SDQoFaW1hZ2UYCSABKAkSNQoGYWNjZXNzGAogASgLMiUuZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0QWNjZXNzEhQKDHB1Ymxpc2hlcl9pZBgLIAEoBBIXCg9pZGVtcG90ZW5jeV9rZXkYDCABKAkSEQoJYm9keV9oYXNoGA0gASgJIicKEUdldFByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQiLgoXQmF0Y2hHZXRQcm9kdWN0c1JlcXVlc3QSEwoLcHJvZHVjdF9pZHMYASADKAQiTQoYQmF0Y2hHZXRQcm9kdWN0c1Jlc3BvbnNlEjEKCHByb2R1Y3RzGAEgAygLMh8uZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0IosBChNMaXN0UHJvZHVjdHNSZXF1ZXN0EjUKBnN0YXR1cxgBIAEoDjIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdFN0YXR1cxIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIWCg5pbmNsdWRlX2hpZGRlbhgEIAEoCCJiChRMaXN0UHJvZHVjdHNSZXNwb25zZRIxCghwcm9kdWN0cxgBIAMoCzIfLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiMwoNV2FybVVwUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEg4KBnJlYXNvbhgCIAEoCSKdAQoOTWFuYWdlZFByb2R1Y3QSMAoHcHJvZHVjdBgBIAEoCzIfLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdBIUCgxwdWJsaXNoZXJfaWQYAiABKAQSEQoJcmVtYWluaW5nGAMgASgDEhAKCGFkanVzdGVkGAQgASgDEh4KFnVuZmluaXNoZWRfYWRqdXN0bWVudHMYBSABKA0iLgoYR2V0TWFuYWdlZFByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQipQEKGkxpc3RNYW5hZ2VkUHJvZHVjdHNSZXF1ZXN0EjUKBnN0YXR1cxgBIAEoDjIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdFN0YXR1cxIJCgFxGAIgASgJEg8KB2Zyb21fbXMYAyABKAQSDQoFdG9fbXMYBCABKAQSEQoJcGFnZV9zaXplGAUgASgNEhIKCnBhZ2VfdG9rZW4YBiABKAkicAobTGlzdE1hbmFnZWRQcm9kdWN0c1Jlc3BvbnNlEjgKCHByb2R1Y3RzGAEgAygLMiYuZmxvb2RnYXRlLmludmVudG9yeS52MS5NYW5hZ2VkUHJvZHVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki6wMKFFVwZGF0ZVByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQSDwoHdmVyc2lvbhgCIAEoBBIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIRCgRuYW1lGAUgASgJSACIAQESGAoLZGVzY3JpcHRpb24YBiABKAlIAYgBARISCgVpbWFnZRgHIAEoCUgCiAEBEhsKDm9yaWdpbmFsX3ByaWNlGAggASgDSAOIAQESFgoJY2hhbGxlbmdlGAkgASgISASIAQESGQoMd2FpdGluZ19yb29tGAogASgISAWIAQESEgoFcHJpY2UYCyABKANIBogBARIaCg1zdGFydF90aW1lX21zGAwgASgDSAeIAQESGAoLZW5kX3RpbWVfbXMYDSABKANICIgBARIbCg5wZXJfdXNlcl9saW1pdBgOIAEoDUgJiAEBQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbkIICgZfaW1hZ2VCEQoPX29yaWdpbmFsX3ByaWNlQgwKCl9jaGFsbGVuZ2VCDwoNX3dhaXRpbmdfcm9vbUIICgZfcHJpY2VCEAoOX3N0YXJ0X3RpbWVfbXNCDgoMX2VuZF90aW1lX21zQhEKD19wZXJfdXNlcl9saW1pdCJQChZXaXRoZHJhd1Byb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiTwoVUmVidWlsZFByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiRAoWUmVidWlsZFByb2R1Y3RSZXNwb25zZRINCgVzaGFyZBgBIAEoDRINCgVlcG9jaBgCIAEoBBIMCgRvcGVuGAMgASgIIq4BChNDbG9uZVByb2R1Y3RSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQSFQoNc3RhcnRfdGltZV9tcxgCIAEoAxITCgtlbmRfdGltZV9tcxgDIAEoAxIMCgRuYW1lGAQgASgJEg0KBXN0b2NrGAUgASgDEg4KBnJlYXNvbhgGIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYByABKAkSEQoJYm9keV9oYXNoGAggASgJIjAKGkdldFByb2R1Y3RSZWFkaW5lc3NSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQiOwoOUmVhZGluZXNzQ2hlY2sSDQoFY2hlY2sYASABKAkSCgoCb2sYAiABKAgSDgoGZGV0YWlsGAMgASgJIlUKG0dldFByb2R1Y3RSZWFkaW5lc3NSZXNwb25zZRI2CgZjaGVja3MYASADKAsyJi5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlJlYWRpbmVzc0NoZWNrInEKEkNoYW5nZVN0b2NrUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEg0KBWRlbHRhGAIgASgDEg4KBnJlYXNvbhgDIAEoCRIVCg1hZGp1c3RtZW50X2lkGAQgASgJEhEKCWJvZHlfaGFzaBgFIAEoCSJ+ChNMaXN0U3RvY2tMb2dSZXF1ZXN0EhIKCnByb2R1Y3RfaWQYASABKAQSDAoEa2luZBgCIAEoCRIPCgdmcm9tX21zGAMgASgEEg0KBXRvX21zGAQgASgEEhEKCXBhZ2Vfc2l6ZRgFIAEoDRISCgpwYWdlX3Rva2VuGAYgASgJIpIBCg1TdG9ja0xvZ0VudHJ5EgoKAmlkGAEgASgEEhIKCnByb2R1Y3RfaWQYAiABKAQSDAoEa2luZBgDIAEoCRILCgNyZWYYBCABKAkSDQoFZGVsdGEYBSABKAMSDgoGcmVhc29uGAYgASgJEhAKCGFjdG9yX2lkGAcgASgEEhUKDWNyZWF0ZWRfYXRfbXMYCCABKAMiZwoUTGlzdFN0b2NrTG9nUmVzcG9uc2USNgoHZW50cmllcxgBIAMoCzIlLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuU3RvY2tMb2dFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiFgoUR2V0U2FsZVN3aXRjaFJlcXVlc3QiSgoUU2V0U2FsZVN3aXRjaFJlcXVlc3QSDgoGcGF1c2VkGAEgASgIEg4KBnJlYXNvbhgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJImkKClNhbGVTd2l0Y2gSDgoGcGF1c2VkGAEgASgIEhAKCHJldmlzaW9uGAIgASgEEg4KBnJlYXNvbhgDIAEoCRISCgpjaGFuZ2VkX2J5GAQgASgEEhUKDWNoYW5nZWRfYXRfbXMYBSABKAMioAEKE1Jlc2VydmVCYXRjaFJlcXVlc3QSEgoKcHJvZHVjdF9pZBgBIAEoBBIPCgd1c2VyX2lkGAIgAygEEhAKCHF1YW50aXR5GAMgAygNEhIKCnJlcXVlc3RfaWQYBCADKAkSFAoMbm90X2FmdGVyX21zGAUgAygDEhMKC3RyYWNlZF9pdGVtGAYgAygNEhMKC3RyYWNlcGFyZW50GAcgAygJIngKFFJlc2VydmVCYXRjaFJlc3BvbnNlEgwKBGNvZGUYASADKA0SEQoJb3JkZXJfbnVtGAIgAygJEg4KBmRldGFpbBgDIAMoAxIXCg9saXZlX29yZGVyX251bXMYBCADKAkSFgoOc2VydmVyX3RpbWVfbXMYBSABKAMiOwoVR2V0UmVzZXJ2YXRpb25SZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEIpUCCgtSZXNlcnZhdGlvbhIRCglvcmRlcl9udW0YASABKAkSDwoHdXNlcl9pZBgCIAEoBBISCgpwcm9kdWN0X2lkGAMgASgEEhIKCmdlbmVyYXRpb24YBCABKA0SGgoSY3VycmVudF9nZW5lcmF0aW9uGAUgASgNEjcKBXN0YXRlGAYgASgOMiguZmxvb2RnYXRlLmludmVudG9yeS52MS5SZXNlcnZhdGlvblN0YXRlEhAKCHF1YW50aXR5GAcgASgNEg0KBXByaWNlGAggASgDEhQKDHByb2R1Y3RfbmFtZRgJIAEoCRIWCg5yZXNlcnZlZF9hdF9tcxgKIAEoAxIWCg5zZXJ2ZXJfdGltZV9tcxgLIAEoAyrUAQoNUHJvZHVjdFN0YXR1cxIeChpQUk9EVUNUX1NUQVRVU19VTlNQRUNJRklFRBAAEhgKFFBST0RVQ1RfU1RBVFVTX0RSQUZUEAESGwoXUFJPRFVDVF9TVEFUVVNfVVBDT01JTkcQAhIXChNQUk9EVUNUX1NUQVRVU19MSVZFEAMSGwoXUFJPRFVDVF9TVEFUVVNfU09MRF9PVVQQBBIYChRQUk9EVUNUX1NUQVRVU19FTkRFRBAFEhwKGFBST0RVQ1RfU1RBVFVTX1dJVEhEUkFXThAGKo0BChBSZXNlcnZhdGlvblN0YXRlEiEKHVJFU0VSVkFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWUkVTRVJWQVRJT05fU1RBVEVfTk9ORRABEhoKFlJFU0VSVkFUSU9OX1NUQVRFX0xJVkUQAhIeChpSRVNFUlZBVElPTl9TVEFURV9SRUxFQVNFRBADMpEQChBJbnZlbnRvcnlTZXJ2aWNlEl4KDUNyZWF0ZVByb2R1Y3QSLC5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLkNyZWF0ZVByb2R1Y3RSZXF1ZXN0Gh8uZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0El0KCkdldFByb2R1Y3QSKS5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLkdldFByb2R1Y3RSZXF1ZXN0Gh8uZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0IgOQAgESegoQQmF0Y2hHZXRQcm9kdWN0cxIvLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuQmF0Y2hHZXRQcm9kdWN0c1JlcXVlc3QaMC5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLkJhdGNoR2V0UHJvZHVjdHNSZXNwb25zZSIDkAIBEm4KDExpc3RQcm9kdWN0cxIrLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuTGlzdFByb2R1Y3RzUmVxdWVzdBosLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuTGlzdFByb2R1Y3RzUmVzcG9uc2UiA5ACARJVCgZXYXJtVXASJS5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLldhcm1VcFJlcXVlc3QaHy5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlByb2R1Y3QiA5ACAhJuCgxSZXNlcnZlQmF0Y2gSKy5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlJlc2VydmVCYXRjaFJlcXVlc3QaLC5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlJlc2VydmVCYXRjaFJlc3BvbnNlIgOQAgISaQoOR2V0UmVzZXJ2YXRpb24SLS5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLkdldFJlc2VydmF0aW9uUmVxdWVzdBojLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUmVzZXJ2YXRpb24iA5ACARJyChFHZXRNYW5hZ2VkUHJvZHVjdBIwLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuR2V0TWFuYWdlZFByb2R1Y3RSZXF1ZXN0GiYuZmxvb2RnYXRlLmludmVudG9yeS52MS5NYW5hZ2VkUHJvZHVjdCIDkAIBEoMBChNMaXN0TWFuYWdlZFByb2R1Y3RzEjIuZmxvb2RnYXRlLmludmVudG9yeS52MS5MaXN0TWFuYWdlZFByb2R1Y3RzUmVxdWVzdBozLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuTGlzdE1hbmFnZWRQcm9kdWN0c1Jlc3BvbnNlIgOQAgESXgoNVXBkYXRlUHJvZHVjdBIsLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuVXBkYXRlUHJvZHVjdFJlcXVlc3QaHy5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlByb2R1Y3QSZwoPV2l0aGRyYXdQcm9kdWN0Ei4uZmxvb2RnYXRlLmludmVudG9yeS52MS5XaXRoZHJhd1Byb2R1Y3RSZXF1ZXN0Gh8uZmxvb2RnYXRlLmludmVudG9yeS52MS5Qcm9kdWN0IgOQAgISdAoOUmVidWlsZFByb2R1Y3QSLS5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlJlYnVpbGRQcm9kdWN0UmVxdWVzdBouLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUmVidWlsZFByb2R1Y3RSZXNwb25zZSIDkAICEmEKDENsb25lUHJvZHVjdBIrLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuQ2xvbmVQcm9kdWN0UmVxdWVzdBofLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdCIDkAICEoMBChNHZXRQcm9kdWN0UmVhZGluZXNzEjIuZmxvb2RnYXRlLmludmVudG9yeS52MS5HZXRQcm9kdWN0UmVhZGluZXNzUmVxdWVzdBozLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuR2V0UHJvZHVjdFJlYWRpbmVzc1Jlc3BvbnNlIgOQAgESXwoLQ2hhbmdlU3RvY2sSKi5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLkNoYW5nZVN0b2NrUmVxdWVzdBofLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuUHJvZHVjdCIDkAICEm4KDExpc3RTdG9ja0xvZxIrLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuTGlzdFN0b2NrTG9nUmVxdWVzdBosLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuTGlzdFN0b2NrTG9nUmVzcG9uc2UiA5ACARJmCg1HZXRTYWxlU3dpdGNoEiwuZmxvb2RnYXRlLmludmVudG9yeS52MS5HZXRTYWxlU3dpdGNoUmVxdWVzdBoiLmZsb29kZ2F0ZS5pbnZlbnRvcnkudjEuU2FsZVN3aXRjaCIDkAIBEmYKDVNldFNhbGVTd2l0Y2gSLC5mbG9vZGdhdGUuaW52ZW50b3J5LnYxLlNldFNhbGVTd2l0Y2hSZXF1ZXN0GiIuZmxvb2RnYXRlLmludmVudG9yeS52MS5TYWxlU3dpdGNoIgOQAgISXQoJTGlzdEF1ZGl0EiQuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlcXVlc3QaJS5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_floodgate_audit_v1_audit]);
 
 /**
  * @generated from message floodgate.inventory.v1.ProductAccess
@@ -366,6 +366,682 @@ export const WarmUpRequestSchema: GenMessage<WarmUpRequest> = /*@__PURE__*/
   messageDesc(file_floodgate_inventory_v1_inventory, 8);
 
 /**
+ * A product with what only operators see.
+ *
+ * @generated from message floodgate.inventory.v1.ManagedProduct
+ */
+export type ManagedProduct = Message<"floodgate.inventory.v1.ManagedProduct"> & {
+  /**
+   * @generated from field: floodgate.inventory.v1.Product product = 1;
+   */
+  product?: Product;
+
+  /**
+   * @generated from field: uint64 publisher_id = 2;
+   */
+  publisherId: bigint;
+
+  /**
+   * What orders may still take, by MySQL.
+   *
+   * @generated from field: int64 remaining = 3;
+   */
+  remaining: bigint;
+
+  /**
+   * The sum of all stock changes by operators that MySQL holds.
+   *
+   * @generated from field: int64 adjusted = 4;
+   */
+  adjusted: bigint;
+
+  /**
+   * Stock changes that are half done; a worker finishes them.
+   *
+   * @generated from field: uint32 unfinished_adjustments = 5;
+   */
+  unfinishedAdjustments: number;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ManagedProduct.
+ * Use `create(ManagedProductSchema)` to create a new message.
+ */
+export const ManagedProductSchema: GenMessage<ManagedProduct> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 9);
+
+/**
+ * @generated from message floodgate.inventory.v1.GetManagedProductRequest
+ */
+export type GetManagedProductRequest = Message<"floodgate.inventory.v1.GetManagedProductRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.GetManagedProductRequest.
+ * Use `create(GetManagedProductRequestSchema)` to create a new message.
+ */
+export const GetManagedProductRequestSchema: GenMessage<GetManagedProductRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 10);
+
+/**
+ * @generated from message floodgate.inventory.v1.ListManagedProductsRequest
+ */
+export type ListManagedProductsRequest = Message<"floodgate.inventory.v1.ListManagedProductsRequest"> & {
+  /**
+   * @generated from field: floodgate.inventory.v1.ProductStatus status = 1;
+   */
+  status: ProductStatus;
+
+  /**
+   * The start of a name, or an id; empty for all.
+   *
+   * @generated from field: string q = 2;
+   */
+  q: string;
+
+  /**
+   * Creation, Unix ms; from is included, to isn't; 0 for an open end.
+   *
+   * @generated from field: uint64 from_ms = 3;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: uint64 to_ms = 4;
+   */
+  toMs: bigint;
+
+  /**
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ListManagedProductsRequest.
+ * Use `create(ListManagedProductsRequestSchema)` to create a new message.
+ */
+export const ListManagedProductsRequestSchema: GenMessage<ListManagedProductsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 11);
+
+/**
+ * @generated from message floodgate.inventory.v1.ListManagedProductsResponse
+ */
+export type ListManagedProductsResponse = Message<"floodgate.inventory.v1.ListManagedProductsResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.inventory.v1.ManagedProduct products = 1;
+   */
+  products: ManagedProduct[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ListManagedProductsResponse.
+ * Use `create(ListManagedProductsResponseSchema)` to create a new message.
+ */
+export const ListManagedProductsResponseSchema: GenMessage<ListManagedProductsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 12);
+
+/**
+ * @generated from message floodgate.inventory.v1.UpdateProductRequest
+ */
+export type UpdateProductRequest = Message<"floodgate.inventory.v1.UpdateProductRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * The version that the editor saw; 0 for whatever it is by now.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Of the edit, so that a repeated one is known.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+
+  /**
+   * What isn't given stays as it is.
+   *
+   * @generated from field: optional string name = 5;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: optional string description = 6;
+   */
+  description?: string;
+
+  /**
+   * @generated from field: optional string image = 7;
+   */
+  image?: string;
+
+  /**
+   * 0: none.
+   *
+   * @generated from field: optional int64 original_price = 8;
+   */
+  originalPrice?: bigint;
+
+  /**
+   * @generated from field: optional bool challenge = 9;
+   */
+  challenge?: boolean;
+
+  /**
+   * @generated from field: optional bool waiting_room = 10;
+   */
+  waitingRoom?: boolean;
+
+  /**
+   * @generated from field: optional int64 price = 11;
+   */
+  price?: bigint;
+
+  /**
+   * @generated from field: optional int64 start_time_ms = 12;
+   */
+  startTimeMs?: bigint;
+
+  /**
+   * 0: without an end.
+   *
+   * @generated from field: optional int64 end_time_ms = 13;
+   */
+  endTimeMs?: bigint;
+
+  /**
+   * @generated from field: optional uint32 per_user_limit = 14;
+   */
+  perUserLimit?: number;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.UpdateProductRequest.
+ * Use `create(UpdateProductRequestSchema)` to create a new message.
+ */
+export const UpdateProductRequestSchema: GenMessage<UpdateProductRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 13);
+
+/**
+ * @generated from message floodgate.inventory.v1.WithdrawProductRequest
+ */
+export type WithdrawProductRequest = Message<"floodgate.inventory.v1.WithdrawProductRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Of the command, so that a repeated one is known.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.WithdrawProductRequest.
+ * Use `create(WithdrawProductRequestSchema)` to create a new message.
+ */
+export const WithdrawProductRequestSchema: GenMessage<WithdrawProductRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 14);
+
+/**
+ * @generated from message floodgate.inventory.v1.RebuildProductRequest
+ */
+export type RebuildProductRequest = Message<"floodgate.inventory.v1.RebuildProductRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Of the command, so that a repeated one is known.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.RebuildProductRequest.
+ * Use `create(RebuildProductRequestSchema)` to create a new message.
+ */
+export const RebuildProductRequestSchema: GenMessage<RebuildProductRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 15);
+
+/**
+ * @generated from message floodgate.inventory.v1.RebuildProductResponse
+ */
+export type RebuildProductResponse = Message<"floodgate.inventory.v1.RebuildProductResponse"> & {
+  /**
+   * @generated from field: uint32 shard = 1;
+   */
+  shard: number;
+
+  /**
+   * The recovery that last opened the shard.
+   *
+   * @generated from field: uint64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * False: still at it.
+   *
+   * @generated from field: bool open = 3;
+   */
+  open: boolean;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.RebuildProductResponse.
+ * Use `create(RebuildProductResponseSchema)` to create a new message.
+ */
+export const RebuildProductResponseSchema: GenMessage<RebuildProductResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 16);
+
+/**
+ * @generated from message floodgate.inventory.v1.CloneProductRequest
+ */
+export type CloneProductRequest = Message<"floodgate.inventory.v1.CloneProductRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * @generated from field: int64 start_time_ms = 2;
+   */
+  startTimeMs: bigint;
+
+  /**
+   * 0 for a sale without an end.
+   *
+   * @generated from field: int64 end_time_ms = 3;
+   */
+  endTimeMs: bigint;
+
+  /**
+   * Empty: the source's.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * 0: the source's at its publication.
+   *
+   * @generated from field: int64 stock = 5;
+   */
+  stock: bigint;
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string idempotency_key = 7;
+   */
+  idempotencyKey: string;
+
+  /**
+   * @generated from field: string body_hash = 8;
+   */
+  bodyHash: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.CloneProductRequest.
+ * Use `create(CloneProductRequestSchema)` to create a new message.
+ */
+export const CloneProductRequestSchema: GenMessage<CloneProductRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 17);
+
+/**
+ * @generated from message floodgate.inventory.v1.GetProductReadinessRequest
+ */
+export type GetProductReadinessRequest = Message<"floodgate.inventory.v1.GetProductReadinessRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.GetProductReadinessRequest.
+ * Use `create(GetProductReadinessRequestSchema)` to create a new message.
+ */
+export const GetProductReadinessRequestSchema: GenMessage<GetProductReadinessRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 18);
+
+/**
+ * @generated from message floodgate.inventory.v1.ReadinessCheck
+ */
+export type ReadinessCheck = Message<"floodgate.inventory.v1.ReadinessCheck"> & {
+  /**
+   * @generated from field: string check = 1;
+   */
+  check: string;
+
+  /**
+   * @generated from field: bool ok = 2;
+   */
+  ok: boolean;
+
+  /**
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ReadinessCheck.
+ * Use `create(ReadinessCheckSchema)` to create a new message.
+ */
+export const ReadinessCheckSchema: GenMessage<ReadinessCheck> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 19);
+
+/**
+ * @generated from message floodgate.inventory.v1.GetProductReadinessResponse
+ */
+export type GetProductReadinessResponse = Message<"floodgate.inventory.v1.GetProductReadinessResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.inventory.v1.ReadinessCheck checks = 1;
+   */
+  checks: ReadinessCheck[];
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.GetProductReadinessResponse.
+ * Use `create(GetProductReadinessResponseSchema)` to create a new message.
+ */
+export const GetProductReadinessResponseSchema: GenMessage<GetProductReadinessResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 20);
+
+/**
+ * @generated from message floodgate.inventory.v1.ChangeStockRequest
+ */
+export type ChangeStockRequest = Message<"floodgate.inventory.v1.ChangeStockRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * Not 0.
+   *
+   * @generated from field: int64 delta = 2;
+   */
+  delta: bigint;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * 1 to 64 characters of ASCII; the change is made once for each.
+   *
+   * @generated from field: string adjustment_id = 4;
+   */
+  adjustmentId: string;
+
+  /**
+   * SHA-256 of the canonical body, hex; compared when the id is seen again.
+   *
+   * @generated from field: string body_hash = 5;
+   */
+  bodyHash: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ChangeStockRequest.
+ * Use `create(ChangeStockRequestSchema)` to create a new message.
+ */
+export const ChangeStockRequestSchema: GenMessage<ChangeStockRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 21);
+
+/**
+ * @generated from message floodgate.inventory.v1.ListStockLogRequest
+ */
+export type ListStockLogRequest = Message<"floodgate.inventory.v1.ListStockLogRequest"> & {
+  /**
+   * @generated from field: uint64 product_id = 1;
+   */
+  productId: bigint;
+
+  /**
+   * initial, order, cancel or adjust; empty for all.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint64 from_ms = 3;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: uint64 to_ms = 4;
+   */
+  toMs: bigint;
+
+  /**
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ListStockLogRequest.
+ * Use `create(ListStockLogRequestSchema)` to create a new message.
+ */
+export const ListStockLogRequestSchema: GenMessage<ListStockLogRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 22);
+
+/**
+ * @generated from message floodgate.inventory.v1.StockLogEntry
+ */
+export type StockLogEntry = Message<"floodgate.inventory.v1.StockLogEntry"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: uint64 product_id = 2;
+   */
+  productId: bigint;
+
+  /**
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * The order number, or the adjustment's id.
+   *
+   * @generated from field: string ref = 4;
+   */
+  ref: string;
+
+  /**
+   * @generated from field: int64 delta = 5;
+   */
+  delta: bigint;
+
+  /**
+   * Of adjustments.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: uint64 actor_id = 7;
+   */
+  actorId: bigint;
+
+  /**
+   * @generated from field: int64 created_at_ms = 8;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.StockLogEntry.
+ * Use `create(StockLogEntrySchema)` to create a new message.
+ */
+export const StockLogEntrySchema: GenMessage<StockLogEntry> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 23);
+
+/**
+ * @generated from message floodgate.inventory.v1.ListStockLogResponse
+ */
+export type ListStockLogResponse = Message<"floodgate.inventory.v1.ListStockLogResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.inventory.v1.StockLogEntry entries = 1;
+   */
+  entries: StockLogEntry[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.ListStockLogResponse.
+ * Use `create(ListStockLogResponseSchema)` to create a new message.
+ */
+export const ListStockLogResponseSchema: GenMessage<ListStockLogResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 24);
+
+/**
+ * @generated from message floodgate.inventory.v1.GetSaleSwitchRequest
+ */
+export type GetSaleSwitchRequest = Message<"floodgate.inventory.v1.GetSaleSwitchRequest"> & {
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.GetSaleSwitchRequest.
+ * Use `create(GetSaleSwitchRequestSchema)` to create a new message.
+ */
+export const GetSaleSwitchRequestSchema: GenMessage<GetSaleSwitchRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 25);
+
+/**
+ * @generated from message floodgate.inventory.v1.SetSaleSwitchRequest
+ */
+export type SetSaleSwitchRequest = Message<"floodgate.inventory.v1.SetSaleSwitchRequest"> & {
+  /**
+   * @generated from field: bool paused = 1;
+   */
+  paused: boolean;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.SetSaleSwitchRequest.
+ * Use `create(SetSaleSwitchRequestSchema)` to create a new message.
+ */
+export const SetSaleSwitchRequestSchema: GenMessage<SetSaleSwitchRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 26);
+
+/**
+ * @generated from message floodgate.inventory.v1.SaleSwitch
+ */
+export type SaleSwitch = Message<"floodgate.inventory.v1.SaleSwitch"> & {
+  /**
+   * @generated from field: bool paused = 1;
+   */
+  paused: boolean;
+
+  /**
+   * Rises with every change.
+   *
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * 0 where nobody has ever touched it.
+   *
+   * @generated from field: uint64 changed_by = 4;
+   */
+  changedBy: bigint;
+
+  /**
+   * @generated from field: int64 changed_at_ms = 5;
+   */
+  changedAtMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.inventory.v1.SaleSwitch.
+ * Use `create(SaleSwitchSchema)` to create a new message.
+ */
+export const SaleSwitchSchema: GenMessage<SaleSwitch> = /*@__PURE__*/
+  messageDesc(file_floodgate_inventory_v1_inventory, 27);
+
+/**
  * @generated from message floodgate.inventory.v1.ReserveBatchRequest
  */
 export type ReserveBatchRequest = Message<"floodgate.inventory.v1.ReserveBatchRequest"> & {
@@ -418,7 +1094,7 @@ export type ReserveBatchRequest = Message<"floodgate.inventory.v1.ReserveBatchRe
  * Use `create(ReserveBatchRequestSchema)` to create a new message.
  */
 export const ReserveBatchRequestSchema: GenMessage<ReserveBatchRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_inventory_v1_inventory, 9);
+  messageDesc(file_floodgate_inventory_v1_inventory, 28);
 
 /**
  * @generated from message floodgate.inventory.v1.ReserveBatchResponse
@@ -465,7 +1141,7 @@ export type ReserveBatchResponse = Message<"floodgate.inventory.v1.ReserveBatchR
  * Use `create(ReserveBatchResponseSchema)` to create a new message.
  */
 export const ReserveBatchResponseSchema: GenMessage<ReserveBatchResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_inventory_v1_inventory, 10);
+  messageDesc(file_floodgate_inventory_v1_inventory, 29);
 
 /**
  * @generated from message floodgate.inventory.v1.GetReservationRequest
@@ -487,7 +1163,7 @@ export type GetReservationRequest = Message<"floodgate.inventory.v1.GetReservati
  * Use `create(GetReservationRequestSchema)` to create a new message.
  */
 export const GetReservationRequestSchema: GenMessage<GetReservationRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_inventory_v1_inventory, 11);
+  messageDesc(file_floodgate_inventory_v1_inventory, 30);
 
 /**
  * @generated from message floodgate.inventory.v1.Reservation
@@ -558,7 +1234,7 @@ export type Reservation = Message<"floodgate.inventory.v1.Reservation"> & {
  * Use `create(ReservationSchema)` to create a new message.
  */
 export const ReservationSchema: GenMessage<Reservation> = /*@__PURE__*/
-  messageDesc(file_floodgate_inventory_v1_inventory, 12);
+  messageDesc(file_floodgate_inventory_v1_inventory, 31);
 
 /**
  * @generated from enum floodgate.inventory.v1.ProductStatus
@@ -707,6 +1383,116 @@ export const InventoryService: GenService<{
     methodKind: "unary";
     input: typeof GetReservationRequestSchema;
     output: typeof ReservationSchema;
+  },
+  /**
+   * One product as operators see it, hidden ones too.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.GetManagedProduct
+   */
+  getManagedProduct: {
+    methodKind: "unary";
+    input: typeof GetManagedProductRequestSchema;
+    output: typeof ManagedProductSchema;
+  },
+  /**
+   * All products, newest first.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.ListManagedProducts
+   */
+  listManagedProducts: {
+    methodKind: "unary";
+    input: typeof ListManagedProductsRequestSchema;
+    output: typeof ListManagedProductsResponseSchema;
+  },
+  /**
+   * Edits a product. Price, times and limit only of a draft or an upcoming one, under a new generation.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.UpdateProduct
+   */
+  updateProduct: {
+    methodKind: "unary";
+    input: typeof UpdateProductRequestSchema;
+    output: typeof ProductSchema;
+  },
+  /**
+   * Closes a product to new reservations for good; queued and unpaid orders go on.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.WithdrawProduct
+   */
+  withdrawProduct: {
+    methodKind: "unary";
+    input: typeof WithdrawProductRequestSchema;
+    output: typeof ProductSchema;
+  },
+  /**
+   * Has the product's shard proved equal to MySQL again, and answers whether it is open by now.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.RebuildProduct
+   */
+  rebuildProduct: {
+    methodKind: "unary";
+    input: typeof RebuildProductRequestSchema;
+    output: typeof RebuildProductResponseSchema;
+  },
+  /**
+   * Publishes a copy of a product at another time, once per idempotency key.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.CloneProduct
+   */
+  cloneProduct: {
+    methodKind: "unary";
+    input: typeof CloneProductRequestSchema;
+    output: typeof ProductSchema;
+  },
+  /**
+   * What a sale of this product depends on, checked now.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.GetProductReadiness
+   */
+  getProductReadiness: {
+    methodKind: "unary";
+    input: typeof GetProductReadinessRequestSchema;
+    output: typeof GetProductReadinessResponseSchema;
+  },
+  /**
+   * Adds stock or takes it away, once per adjustment_id.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.ChangeStock
+   */
+  changeStock: {
+    methodKind: "unary";
+    input: typeof ChangeStockRequestSchema;
+    output: typeof ProductSchema;
+  },
+  /**
+   * Every change of a product's stock, newest first.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.ListStockLog
+   */
+  listStockLog: {
+    methodKind: "unary";
+    input: typeof ListStockLogRequestSchema;
+    output: typeof ListStockLogResponseSchema;
+  },
+  /**
+   * Whether all sales are paused.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.GetSaleSwitch
+   */
+  getSaleSwitch: {
+    methodKind: "unary";
+    input: typeof GetSaleSwitchRequestSchema;
+    output: typeof SaleSwitchSchema;
+  },
+  /**
+   * Pauses or resumes all sales; answers when every shard obeys.
+   *
+   * @generated from rpc floodgate.inventory.v1.InventoryService.SetSaleSwitch
+   */
+  setSaleSwitch: {
+    methodKind: "unary";
+    input: typeof SetSaleSwitchRequestSchema;
+    output: typeof SaleSwitchSchema;
   },
   /**
    * Who changed what, and why. PERMISSION_DENIED (500) for a caller without audit:read.

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file floodgate/ordering/v1/ordering.proto.
  */
 export const file_floodgate_ordering_v1_ordering: GenFile = /*@__PURE__*/
-  fileDesc("CiRmbG9vZGdhdGUvb3JkZXJpbmcvdjEvb3JkZXJpbmcucHJvdG8SFWZsb29kZ2F0ZS5vcmRlcmluZy52MSKsBAoFT3JkZXISCgoCaWQYASABKAQSEQoJb3JkZXJfbnVtGAIgASgJEg8KB3VzZXJfaWQYAyABKAQSEgoKcHJvZHVjdF9pZBgEIAEoBBIUCgxwcm9kdWN0X25hbWUYBSABKAkSEAoIcXVhbnRpdHkYBiABKA0SDgoGYW1vdW50GAcgASgDEhAKCGN1cnJlbmN5GAggASgJEjAKBXN0YXRlGAkgASgOMiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyU3RhdGUSOgoNcmVqZWN0X3JlYXNvbhgKIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZWplY3RSZWFzb24SOgoNY2FuY2VsX3JlYXNvbhgLIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SFQoNZXhwaXJlc19hdF9tcxgMIAEoAxISCgpwYWlkX2F0X21zGA0gASgDEhcKD2NhbmNlbGxlZF9hdF9tcxgOIAEoAxIVCg1jcmVhdGVkX2F0X21zGA8gASgDEhUKDXVwZGF0ZWRfYXRfbXMYECABKAMSDwoHdmVyc2lvbhgRIAEoBBI0CgdwYXltZW50GBIgASgLMiMuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyUGF5bWVudBIyCgZyZWZ1bmQYEyABKAsyIi5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXJSZWZ1bmQiQwoMT3JkZXJQYXltZW50EhIKCnBheW1lbnRfaWQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIOCgZzdGF0dXMYAyABKAkigAEKC09yZGVyUmVmdW5kEhEKCXJlZnVuZF9pZBgBIAEoCRIOCgZhbW91bnQYAiABKAMSDgoGc3RhdHVzGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhcKD3N1Y2NlZWRlZF9hdF9tcxgGIAEoAyI1Cg9HZXRPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiLQoXQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QSEgoKb3JkZXJfbnVtcxgBIAMoCSIrChhCYXRjaEdldE91dGNvbWVzUmVzcG9uc2USDwoHZGVjaWRlZBgBIAMoCSKdAQoRTGlzdE9yZGVyc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBITCgZzdGF0dXMYAiABKA1IAIgBARIwCgVzdGF0ZRgDIAEoDjIhLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlclN0YXRlEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJQgkKB19zdGF0dXMiWwoSTGlzdE9yZGVyc1Jlc3BvbnNlEiwKBm9yZGVycxgBIAMoCzIcLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoSQ2FuY2VsT3JkZXJSZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEjMKBnJlYXNvbhgDIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SDAoEbm90ZRgEIAEoCSIiChFHZXRCYXJyaWVyUmVxdWVzdBINCgVlcG9jaBgBIAEoBCIoChJHZXRCYXJyaWVyUmVzcG9uc2USEgoKcGFydGl0aW9ucxgBIAMoDSJUChdMaXN0UmVzZXJ2YXRpb25zUmVxdWVzdBISCgpwcm9kdWN0X2lkGAEgASgEEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImsKEVJlc2VydmF0aW9uUmVjb3JkEhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEhAKCHF1YW50aXR5GAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSDAoEbGl2ZRgFIAEoCCJuChhMaXN0UmVzZXJ2YXRpb25zUmVzcG9uc2USOQoHcmVjb3JkcxgBIAMoCzIoLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZXNlcnZhdGlvblJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkq2QEKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9TVEFURV9RVUVVRUQQARIWChJPUkRFUl9TVEFURV9VTlBBSUQQAhIUChBPUkRFUl9TVEFURV9QQUlEEAMSGQoVT1JERVJfU1RBVEVfQ0FOQ0VMTEVEEAQSGAoUT1JERVJfU1RBVEVfUkVKRUNURUQQBRIZChVPUkRFUl9TVEFURV9SRUZVTkRJTkcQBhIYChRPUkRFUl9TVEFURV9SRUZVTkRFRBAHKrUBCgxSZWplY3RSZWFzb24SHQoZUkVKRUNUX1JFQVNPTl9VTlNQRUNJRklFRBAAEhcKE1JFSkVDVF9SRUFTT05fU1RPQ0sQARIXChNSRUpFQ1RfUkVBU09OX0xJTUlUEAISHAoYUkVKRUNUX1JFQVNPTl9HRU5FUkFUSU9OEAMSFgoSUkVKRUNUX1JFQVNPTl9MT1NUEAQSHgoaUkVKRUNUX1JFQVNPTl9OT1RfUkVTRVJWRUQQBSp8CgxDYW5jZWxSZWFzb24SHQoZQ0FOQ0VMX1JFQVNPTl9VTlNQRUNJRklFRBAAEhYKEkNBTkNFTF9SRUFTT05fVVNFUhABEhkKFUNBTkNFTF9SRUFTT05fVElNRU9VVBACEhoKFkNBTkNFTF9SRUFTT05fT1BFUkFUT1IQAzLoBQoPT3JkZXJpbmdTZXJ2aWNlElUKCEdldE9yZGVyEiYuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldE9yZGVyUmVxdWVzdBocLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlciIDkAIBEngKEEJhdGNoR2V0T3V0Y29tZXMSLi5mbG9vZGdhdGUub3JkZXJpbmcudjEuQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QaLy5mbG9vZGdhdGUub3JkZXJpbmcudjEuQmF0Y2hHZXRPdXRjb21lc1Jlc3BvbnNlIgOQAgESZgoKTGlzdE9yZGVycxIoLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0T3JkZXJzUmVxdWVzdBopLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0T3JkZXJzUmVzcG9uc2UiA5ACARJbCgtDYW5jZWxPcmRlchIpLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxPcmRlclJlcXVlc3QaHC5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXIiA5ACAhJmCgpHZXRCYXJyaWVyEiguZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldEJhcnJpZXJSZXF1ZXN0GikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkdldEJhcnJpZXJSZXNwb25zZSIDkAIBEngKEExpc3RSZXNlcnZhdGlvbnMSLi5mbG9vZGdhdGUub3JkZXJpbmcudjEuTGlzdFJlc2VydmF0aW9uc1JlcXVlc3QaLy5mbG9vZGdhdGUub3JkZXJpbmcudjEuTGlzdFJlc2VydmF0aW9uc1Jlc3BvbnNlIgOQAgESXQoJTGlzdEF1ZGl0EiQuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlcXVlc3QaJS5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_floodgate_audit_v1_audit]);
+  fileDesc("CiRmbG9vZGdhdGUvb3JkZXJpbmcvdjEvb3JkZXJpbmcucHJvdG8SFWZsb29kZ2F0ZS5vcmRlcmluZy52MSKsBAoFT3JkZXISCgoCaWQYASABKAQSEQoJb3JkZXJfbnVtGAIgASgJEg8KB3VzZXJfaWQYAyABKAQSEgoKcHJvZHVjdF9pZBgEIAEoBBIUCgxwcm9kdWN0X25hbWUYBSABKAkSEAoIcXVhbnRpdHkYBiABKA0SDgoGYW1vdW50GAcgASgDEhAKCGN1cnJlbmN5GAggASgJEjAKBXN0YXRlGAkgASgOMiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyU3RhdGUSOgoNcmVqZWN0X3JlYXNvbhgKIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZWplY3RSZWFzb24SOgoNY2FuY2VsX3JlYXNvbhgLIAEoDjIjLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5DYW5jZWxSZWFzb24SFQoNZXhwaXJlc19hdF9tcxgMIAEoAxISCgpwYWlkX2F0X21zGA0gASgDEhcKD2NhbmNlbGxlZF9hdF9tcxgOIAEoAxIVCg1jcmVhdGVkX2F0X21zGA8gASgDEhUKDXVwZGF0ZWRfYXRfbXMYECABKAMSDwoHdmVyc2lvbhgRIAEoBBI0CgdwYXltZW50GBIgASgLMiMuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyUGF5bWVudBIyCgZyZWZ1bmQYEyABKAsyIi5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXJSZWZ1bmQiQwoMT3JkZXJQYXltZW50EhIKCnBheW1lbnRfaWQYASABKAkSDwoHY2hhbm5lbBgCIAEoCRIOCgZzdGF0dXMYAyABKAkigAEKC09yZGVyUmVmdW5kEhEKCXJlZnVuZF9pZBgBIAEoCRIOCgZhbW91bnQYAiABKAMSDgoGc3RhdHVzGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhcKD3N1Y2NlZWRlZF9hdF9tcxgGIAEoAyI1Cg9HZXRPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiPwoXQmF0Y2hHZXRPdXRjb21lc1JlcXVlc3QSEgoKb3JkZXJfbnVtcxgBIAMoCRIQCgh1c2VyX2lkcxgCIAMoBCI5ChhCYXRjaEdldE91dGNvbWVzUmVzcG9uc2USDwoHZGVjaWRlZBgBIAMoCRIMCgRoZWxkGAIgAygJIvYBChFMaXN0T3JkZXJzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEEhMKBnN0YXR1cxgCIAEoDUgAiAEBEjAKBXN0YXRlGAMgASgOMiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyU3RhdGUSEQoJcGFnZV9zaXplGAQgASgNEhIKCnBhZ2VfdG9rZW4YBSABKAkSEAoIYW55X3VzZXIYBiABKAgSEgoKcHJvZHVjdF9pZBgHIAEoBBIRCglvcmRlcl9udW0YCCABKAkSDwoHZnJvbV9tcxgJIAEoAxINCgV0b19tcxgKIAEoA0IJCgdfc3RhdHVzIlsKEkxpc3RPcmRlcnNSZXNwb25zZRIsCgZvcmRlcnMYASADKAsyHC5mbG9vZGdhdGUub3JkZXJpbmcudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKEkNhbmNlbE9yZGVyUmVxdWVzdBIRCglvcmRlcl9udW0YASABKAkSDwoHdXNlcl9pZBgCIAEoBBIzCgZyZWFzb24YAyABKA4yIy5mbG9vZGdhdGUub3JkZXJpbmcudjEuQ2FuY2VsUmVhc29uEgwKBG5vdGUYBCABKAkiIgoRR2V0QmFycmllclJlcXVlc3QSDQoFZXBvY2gYASABKAQiKAoSR2V0QmFycmllclJlc3BvbnNlEhIKCnBhcnRpdGlvbnMYASADKA0iVAoXTGlzdFJlc2VydmF0aW9uc1JlcXVlc3QSEgoKcHJvZHVjdF9pZBgBIAEoBBIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJrChFSZXNlcnZhdGlvblJlY29yZBIRCglvcmRlcl9udW0YASABKAkSDwoHdXNlcl9pZBgCIAEoBBIQCghxdWFudGl0eRgDIAEoDRISCgpyZXF1ZXN0X2lkGAQgASgJEgwKBGxpdmUYBSABKAgibgoYTGlzdFJlc2VydmF0aW9uc1Jlc3BvbnNlEjkKB3JlY29yZHMYASADKAsyKC5mbG9vZGdhdGUub3JkZXJpbmcudjEuUmVzZXJ2YXRpb25SZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhoKGEdldFJlY29uY2lsaWF0aW9uUmVxdWVzdCLuAQoFRHJpZnQSDAoEa2luZBgBIAEoCRISCgpwcm9kdWN0X2lkGAIgASgEEhEKCW9yZGVyX251bRgDIAEoCRISCgVyZWRpcxgEIAEoA0gAiAEBEhIKBW15c3FsGAUgASgDSAGIAQESEwoGbGVkZ2VyGAYgASgDSAKIAQESEAoIcmVwYWlyZWQYByABKAgSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgIIAEoAxIXCg9sYXN0X3NlZW5fYXRfbXMYCSABKAMSDwoHc3ViamVjdBgKIAEoCUIICgZfcmVkaXNCCAoGX215c3FsQgkKB19sZWRnZXIicwoZR2V0UmVjb25jaWxpYXRpb25SZXNwb25zZRIVCg1jaGVja2VkX2F0X21zGAEgASgDEisKBWRyaWZ0GAIgAygLMhwuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkRyaWZ0EhIKCmxlZGdlcnNfb2sYAyABKAgi7wIKCkRlYWRMZXR0ZXISCgoCaWQYASABKAQSDQoFdG9waWMYAiABKAkSEQoJcGFydGl0aW9uGAMgASgNEg4KBm9mZnNldBgEIAEoCRILCgNrZXkYBSABKAkSDgoGcmVhc29uGAYgASgJEhAKCGF0dGVtcHRzGAcgASgNEg8KB3BheWxvYWQYCCABKAwSFQoNcGF5bG9hZF9ieXRlcxgJIAEoBBIRCglvcmRlcl9udW0YCiABKAkSEwoLZmlyc3RfYXRfbXMYCyABKAMSEgoKbGFzdF9hdF9tcxgMIAEoAxI1CgVzdGF0ZRgNIAEoDjImLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5EZWFkTGV0dGVyU3RhdGUSFgoOZGlzY2FyZHNfYXRfbXMYDiABKAMSFQoNc2V0dGxlZF9hdF9tcxgPIAEoAxISCgpzZXR0bGVkX2J5GBAgASgEEhYKDnNldHRsZWRfcmVhc29uGBEgASgJIrgBChZMaXN0RGVhZExldHRlcnNSZXF1ZXN0EjUKBXN0YXRlGAEgASgOMiYuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkRlYWRMZXR0ZXJTdGF0ZRINCgV0b3BpYxgCIAEoCRIRCglvcmRlcl9udW0YAyABKAkSDwoHZnJvbV9tcxgEIAEoAxINCgV0b19tcxgFIAEoAxIRCglwYWdlX3NpemUYBiABKA0SEgoKcGFnZV90b2tlbhgHIAEoCSJrChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRI3CgxkZWFkX2xldHRlcnMYASADKAsyIS5mbG9vZGdhdGUub3JkZXJpbmcudjEuRGVhZExldHRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIgoUR2V0RGVhZExldHRlclJlcXVlc3QSCgoCaWQYASABKAQiSQoXUmVwbGF5RGVhZExldHRlclJlcXVlc3QSCgoCaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiSgoYRGlzY2FyZERlYWRMZXR0ZXJSZXF1ZXN0EgoKAmlkGAEgASgEEg4KBnJlYXNvbhgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJKtkBCgpPcmRlclN0YXRlEhsKF09SREVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoST1JERVJfU1RBVEVfUVVFVUVEEAESFgoST1JERVJfU1RBVEVfVU5QQUlEEAISFAoQT1JERVJfU1RBVEVfUEFJRBADEhkKFU9SREVSX1NUQVRFX0NBTkNFTExFRBAEEhgKFE9SREVSX1NUQVRFX1JFSkVDVEVEEAUSGQoVT1JERVJfU1RBVEVfUkVGVU5ESU5HEAYSGAoUT1JERVJfU1RBVEVfUkVGVU5ERUQQByq1AQoMUmVqZWN0UmVhc29uEh0KGVJFSkVDVF9SRUFTT05fVU5TUEVDSUZJRUQQABIXChNSRUpFQ1RfUkVBU09OX1NUT0NLEAESFwoTUkVKRUNUX1JFQVNPTl9MSU1JVBACEhwKGFJFSkVDVF9SRUFTT05fR0VORVJBVElPThADEhYKElJFSkVDVF9SRUFTT05fTE9TVBAEEh4KGlJFSkVDVF9SRUFTT05fTk9UX1JFU0VSVkVEEAUqfAoMQ2FuY2VsUmVhc29uEh0KGUNBTkNFTF9SRUFTT05fVU5TUEVDSUZJRUQQABIWChJDQU5DRUxfUkVBU09OX1VTRVIQARIZChVDQU5DRUxfUkVBU09OX1RJTUVPVVQQAhIaChZDQU5DRUxfUkVBU09OX09QRVJBVE9SEAMqkQEKD0RlYWRMZXR0ZXJTdGF0ZRIhCh1ERUFEX0xFVFRFUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkRFQURfTEVUVEVSX1NUQVRFX09QRU4QARIeChpERUFEX0xFVFRFUl9TVEFURV9SRVBMQVlFRBACEh8KG0RFQURfTEVUVEVSX1NUQVRFX0RJU0NBUkRFRBADMpwKCg9PcmRlcmluZ1NlcnZpY2USVQoIR2V0T3JkZXISJi5mbG9vZGdhdGUub3JkZXJpbmcudjEuR2V0T3JkZXJSZXF1ZXN0GhwuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLk9yZGVyIgOQAgESeAoQQmF0Y2hHZXRPdXRjb21lcxIuLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5CYXRjaEdldE91dGNvbWVzUmVxdWVzdBovLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5CYXRjaEdldE91dGNvbWVzUmVzcG9uc2UiA5ACARJmCgpMaXN0T3JkZXJzEiguZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkxpc3RPcmRlcnNSZXNwb25zZSIDkAIBElsKC0NhbmNlbE9yZGVyEikuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBocLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5PcmRlciIDkAICEmYKCkdldEJhcnJpZXISKC5mbG9vZGdhdGUub3JkZXJpbmcudjEuR2V0QmFycmllclJlcXVlc3QaKS5mbG9vZGdhdGUub3JkZXJpbmcudjEuR2V0QmFycmllclJlc3BvbnNlIgOQAgESeAoQTGlzdFJlc2VydmF0aW9ucxIuLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0UmVzZXJ2YXRpb25zUmVxdWVzdBovLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0UmVzZXJ2YXRpb25zUmVzcG9uc2UiA5ACARJ7ChFHZXRSZWNvbmNpbGlhdGlvbhIvLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5HZXRSZWNvbmNpbGlhdGlvblJlcXVlc3QaMC5mbG9vZGdhdGUub3JkZXJpbmcudjEuR2V0UmVjb25jaWxpYXRpb25SZXNwb25zZSIDkAIBEnUKD0xpc3REZWFkTGV0dGVycxItLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0Gi4uZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlIgOQAgESZAoNR2V0RGVhZExldHRlchIrLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5HZXREZWFkTGV0dGVyUmVxdWVzdBohLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5EZWFkTGV0dGVyIgOQAgESagoQUmVwbGF5RGVhZExldHRlchIuLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5SZXBsYXlEZWFkTGV0dGVyUmVxdWVzdBohLmZsb29kZ2F0ZS5vcmRlcmluZy52MS5EZWFkTGV0dGVyIgOQAgISbAoRRGlzY2FyZERlYWRMZXR0ZXISLy5mbG9vZGdhdGUub3JkZXJpbmcudjEuRGlzY2FyZERlYWRMZXR0ZXJSZXF1ZXN0GiEuZmxvb2RnYXRlLm9yZGVyaW5nLnYxLkRlYWRMZXR0ZXIiA5ACAhJdCglMaXN0QXVkaXQSJC5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVxdWVzdBolLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_floodgate_audit_v1_audit]);
 
 /**
  * @generated from message floodgate.ordering.v1.Order
@@ -234,6 +234,13 @@ export type BatchGetOutcomesRequest = Message<"floodgate.ordering.v1.BatchGetOut
    * @generated from field: repeated string order_nums = 1;
    */
   orderNums: string[];
+
+  /**
+   * Whose each of them is said to be, in the same order; empty where that isn't known.
+   *
+   * @generated from field: repeated uint64 user_ids = 2;
+   */
+  userIds: bigint[];
 };
 
 /**
@@ -248,11 +255,19 @@ export const BatchGetOutcomesRequestSchema: GenMessage<BatchGetOutcomesRequest> 
  */
 export type BatchGetOutcomesResponse = Message<"floodgate.ordering.v1.BatchGetOutcomesResponse"> & {
   /**
-   * Those of the request that have a row, as an order or as a tombstone.
+   * Those of the request that nothing can happen to any more: they have a row, as an order or as a tombstone, or were
+   * never issued to that user and their dead letter is settled.
    *
    * @generated from field: repeated string decided = 1;
    */
   decided: string[];
+
+  /**
+   * Those that wait as an open dead letter: still reserved, but of no use to be told again.
+   *
+   * @generated from field: repeated string held = 2;
+   */
+  held: string[];
 };
 
 /**
@@ -267,6 +282,8 @@ export const BatchGetOutcomesResponseSchema: GenMessage<BatchGetOutcomesResponse
  */
 export type ListOrdersRequest = Message<"floodgate.ordering.v1.ListOrdersRequest"> & {
   /**
+   * 0 only with any_user.
+   *
    * @generated from field: uint64 user_id = 1;
    */
   userId: bigint;
@@ -292,6 +309,35 @@ export type ListOrdersRequest = Message<"floodgate.ordering.v1.ListOrdersRequest
    * @generated from field: string page_token = 5;
    */
   pageToken: string;
+
+  /**
+   * Orders of everybody, for holders of order:read; user_id is one of the filters then.
+   *
+   * @generated from field: bool any_user = 6;
+   */
+  anyUser: boolean;
+
+  /**
+   * @generated from field: uint64 product_id = 7;
+   */
+  productId: bigint;
+
+  /**
+   * @generated from field: string order_num = 8;
+   */
+  orderNum: string;
+
+  /**
+   * Created from (included) and to (not included), Unix milliseconds; 0 for an open end.
+   *
+   * @generated from field: int64 from_ms = 9;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: int64 to_ms = 10;
+   */
+  toMs: bigint;
 };
 
 /**
@@ -480,6 +526,387 @@ export const ListReservationsResponseSchema: GenMessage<ListReservationsResponse
   messageDesc(file_floodgate_ordering_v1_ordering, 13);
 
 /**
+ * @generated from message floodgate.ordering.v1.GetReconciliationRequest
+ */
+export type GetReconciliationRequest = Message<"floodgate.ordering.v1.GetReconciliationRequest"> & {
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.GetReconciliationRequest.
+ * Use `create(GetReconciliationRequestSchema)` to create a new message.
+ */
+export const GetReconciliationRequestSchema: GenMessage<GetReconciliationRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 14);
+
+/**
+ * @generated from message floodgate.ordering.v1.Drift
+ */
+export type Drift = Message<"floodgate.ordering.v1.Drift"> & {
+  /**
+   * One of the table of kinds, see the guide on reconciliation.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * 0 where it concerns no product.
+   *
+   * @generated from field: uint64 product_id = 2;
+   */
+  productId: bigint;
+
+  /**
+   * Empty where it concerns no order.
+   *
+   * @generated from field: string order_num = 3;
+   */
+  orderNum: string;
+
+  /**
+   * What each store says; absent where it isn't asked.
+   *
+   * @generated from field: optional int64 redis = 4;
+   */
+  redis?: bigint;
+
+  /**
+   * @generated from field: optional int64 mysql = 5;
+   */
+  mysql?: bigint;
+
+  /**
+   * @generated from field: optional int64 ledger = 6;
+   */
+  ledger?: bigint;
+
+  /**
+   * @generated from field: bool repaired = 7;
+   */
+  repaired: boolean;
+
+  /**
+   * Unix milliseconds.
+   *
+   * @generated from field: int64 first_seen_at_ms = 8;
+   */
+  firstSeenAtMs: bigint;
+
+  /**
+   * @generated from field: int64 last_seen_at_ms = 9;
+   */
+  lastSeenAtMs: bigint;
+
+  /**
+   * What it is about, as `<kind of thing>:<id>`.
+   *
+   * @generated from field: string subject = 10;
+   */
+  subject: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.Drift.
+ * Use `create(DriftSchema)` to create a new message.
+ */
+export const DriftSchema: GenMessage<Drift> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 15);
+
+/**
+ * @generated from message floodgate.ordering.v1.GetReconciliationResponse
+ */
+export type GetReconciliationResponse = Message<"floodgate.ordering.v1.GetReconciliationResponse"> & {
+  /**
+   * When the last round ended, Unix milliseconds; 0 before the first.
+   *
+   * @generated from field: int64 checked_at_ms = 1;
+   */
+  checkedAtMs: bigint;
+
+  /**
+   * Open ones first, newest first, at most 500.
+   *
+   * @generated from field: repeated floodgate.ordering.v1.Drift drift = 2;
+   */
+  drift: Drift[];
+
+  /**
+   * The last round could read every ledger, and no drift is open.
+   *
+   * @generated from field: bool ledgers_ok = 3;
+   */
+  ledgersOk: boolean;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.GetReconciliationResponse.
+ * Use `create(GetReconciliationResponseSchema)` to create a new message.
+ */
+export const GetReconciliationResponseSchema: GenMessage<GetReconciliationResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 16);
+
+/**
+ * @generated from message floodgate.ordering.v1.DeadLetter
+ */
+export type DeadLetter = Message<"floodgate.ordering.v1.DeadLetter"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Where the message was first met.
+   *
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: uint32 partition = 3;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: string offset = 4;
+   */
+  offset: string;
+
+  /**
+   * @generated from field: string key = 5;
+   */
+  key: string;
+
+  /**
+   * Why it can't be applied.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * How often it, or a copy of it, was tried.
+   *
+   * @generated from field: uint32 attempts = 7;
+   */
+  attempts: number;
+
+  /**
+   * The beginning of the message.
+   *
+   * @generated from field: bytes payload = 8;
+   */
+  payload: Uint8Array;
+
+  /**
+   * The length of the whole message.
+   *
+   * @generated from field: uint64 payload_bytes = 9;
+   */
+  payloadBytes: bigint;
+
+  /**
+   * The number that the message is about; empty where it can't be read. Whether it was issued is for the reason to say.
+   *
+   * @generated from field: string order_num = 10;
+   */
+  orderNum: string;
+
+  /**
+   * Unix milliseconds; 0 where it does not apply.
+   *
+   * @generated from field: int64 first_at_ms = 11;
+   */
+  firstAtMs: bigint;
+
+  /**
+   * @generated from field: int64 last_at_ms = 12;
+   */
+  lastAtMs: bigint;
+
+  /**
+   * @generated from field: floodgate.ordering.v1.DeadLetterState state = 13;
+   */
+  state: DeadLetterState;
+
+  /**
+   * When an open letter that nobody minds is discarded.
+   *
+   * @generated from field: int64 discards_at_ms = 14;
+   */
+  discardsAtMs: bigint;
+
+  /**
+   * @generated from field: int64 settled_at_ms = 15;
+   */
+  settledAtMs: bigint;
+
+  /**
+   * 0 where the system did it.
+   *
+   * @generated from field: uint64 settled_by = 16;
+   */
+  settledBy: bigint;
+
+  /**
+   * @generated from field: string settled_reason = 17;
+   */
+  settledReason: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.DeadLetter.
+ * Use `create(DeadLetterSchema)` to create a new message.
+ */
+export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 17);
+
+/**
+ * @generated from message floodgate.ordering.v1.ListDeadLettersRequest
+ */
+export type ListDeadLettersRequest = Message<"floodgate.ordering.v1.ListDeadLettersRequest"> & {
+  /**
+   * @generated from field: floodgate.ordering.v1.DeadLetterState state = 1;
+   */
+  state: DeadLetterState;
+
+  /**
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string order_num = 3;
+   */
+  orderNum: string;
+
+  /**
+   * First met from (included) and to (not included), Unix milliseconds; 0 for an open end.
+   *
+   * @generated from field: int64 from_ms = 4;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: int64 to_ms = 5;
+   */
+  toMs: bigint;
+
+  /**
+   * @generated from field: uint32 page_size = 6;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
+ */
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 18);
+
+/**
+ * @generated from message floodgate.ordering.v1.ListDeadLettersResponse
+ */
+export type ListDeadLettersResponse = Message<"floodgate.ordering.v1.ListDeadLettersResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.ordering.v1.DeadLetter dead_letters = 1;
+   */
+  deadLetters: DeadLetter[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
+ */
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 19);
+
+/**
+ * @generated from message floodgate.ordering.v1.GetDeadLetterRequest
+ */
+export type GetDeadLetterRequest = Message<"floodgate.ordering.v1.GetDeadLetterRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.GetDeadLetterRequest.
+ * Use `create(GetDeadLetterRequestSchema)` to create a new message.
+ */
+export const GetDeadLetterRequestSchema: GenMessage<GetDeadLetterRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 20);
+
+/**
+ * @generated from message floodgate.ordering.v1.ReplayDeadLetterRequest
+ */
+export type ReplayDeadLetterRequest = Message<"floodgate.ordering.v1.ReplayDeadLetterRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The same wish has one effect. At most 64 characters.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.ReplayDeadLetterRequest.
+ * Use `create(ReplayDeadLetterRequestSchema)` to create a new message.
+ */
+export const ReplayDeadLetterRequestSchema: GenMessage<ReplayDeadLetterRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 21);
+
+/**
+ * @generated from message floodgate.ordering.v1.DiscardDeadLetterRequest
+ */
+export type DiscardDeadLetterRequest = Message<"floodgate.ordering.v1.DiscardDeadLetterRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The same wish has one effect. At most 64 characters.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.ordering.v1.DiscardDeadLetterRequest.
+ * Use `create(DiscardDeadLetterRequestSchema)` to create a new message.
+ */
+export const DiscardDeadLetterRequestSchema: GenMessage<DiscardDeadLetterRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_ordering_v1_ordering, 22);
+
+/**
  * @generated from enum floodgate.ordering.v1.OrderState
  */
 export enum OrderState {
@@ -603,6 +1030,37 @@ export const CancelReasonSchema: GenEnum<CancelReason> = /*@__PURE__*/
   enumDesc(file_floodgate_ordering_v1_ordering, 2);
 
 /**
+ * @generated from enum floodgate.ordering.v1.DeadLetterState
+ */
+export enum DeadLetterState {
+  /**
+   * @generated from enum value: DEAD_LETTER_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: DEAD_LETTER_STATE_OPEN = 1;
+   */
+  OPEN = 1,
+
+  /**
+   * @generated from enum value: DEAD_LETTER_STATE_REPLAYED = 2;
+   */
+  REPLAYED = 2,
+
+  /**
+   * @generated from enum value: DEAD_LETTER_STATE_DISCARDED = 3;
+   */
+  DISCARDED = 3,
+}
+
+/**
+ * Describes the enum floodgate.ordering.v1.DeadLetterState.
+ */
+export const DeadLetterStateSchema: GenEnum<DeadLetterState> = /*@__PURE__*/
+  enumDesc(file_floodgate_ordering_v1_ordering, 3);
+
+/**
  * @generated from service floodgate.ordering.v1.OrderingService
  */
 export const OrderingService: GenService<{
@@ -664,6 +1122,58 @@ export const OrderingService: GenService<{
     methodKind: "unary";
     input: typeof ListReservationsRequestSchema;
     output: typeof ListReservationsResponseSchema;
+  },
+  /**
+   * Where the stores disagree: what the reconciler has found and not seen repaired, and what was repaired within a day.
+   * PERMISSION_DENIED (500) for a caller without report:read.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.GetReconciliation
+   */
+  getReconciliation: {
+    methodKind: "unary";
+    input: typeof GetReconciliationRequestSchema;
+    output: typeof GetReconciliationResponseSchema;
+  },
+  /**
+   * Messages that failed by themselves, newest first. PERMISSION_DENIED for a caller without queue:read, as GetDeadLetter.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * @generated from rpc floodgate.ordering.v1.OrderingService.GetDeadLetter
+   */
+  getDeadLetter: {
+    methodKind: "unary";
+    input: typeof GetDeadLetterRequestSchema;
+    output: typeof DeadLetterSchema;
+  },
+  /**
+   * Applies the message after all, in the transaction that settles the letter. FAILED_PRECONDITION (520) with the state
+   * where it was settled before, and with `open` where the message still fails. PERMISSION_DENIED without queue:write,
+   * as DiscardDeadLetter.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.ReplayDeadLetter
+   */
+  replayDeadLetter: {
+    methodKind: "unary";
+    input: typeof ReplayDeadLetterRequestSchema;
+    output: typeof DeadLetterSchema;
+  },
+  /**
+   * Gives the message up: a reservation that was really made becomes a rejected order, and its stock goes back.
+   * FAILED_PRECONDITION (520) with the state where it was settled before.
+   *
+   * @generated from rpc floodgate.ordering.v1.OrderingService.DiscardDeadLetter
+   */
+  discardDeadLetter: {
+    methodKind: "unary";
+    input: typeof DiscardDeadLetterRequestSchema;
+    output: typeof DeadLetterSchema;
   },
   /**
    * Who changed what, and why. PERMISSION_DENIED (500) for a caller without audit:read.

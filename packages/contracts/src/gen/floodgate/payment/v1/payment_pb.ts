@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file floodgate/payment/v1/payment.proto.
  */
 export const file_floodgate_payment_v1_payment: GenFile = /*@__PURE__*/
-  fileDesc("CiJmbG9vZGdhdGUvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhRmbG9vZGdhdGUucGF5bWVudC52MSL3AgoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhEKCW9yZGVyX251bRgCIAEoCRIPCgd1c2VyX2lkGAMgASgEEg8KB2NoYW5uZWwYBCABKAkSDgoGYW1vdW50GAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEjMKBnN0YXR1cxgHIAEoDjIjLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnRTdGF0dXMSDwoHcGF5X3VybBgIIAEoCRJGCg1jbGllbnRfcGFyYW1zGAkgAygLMi8uZmxvb2RnYXRlLnBheW1lbnQudjEuUGF5bWVudC5DbGllbnRQYXJhbXNFbnRyeRIVCg1jcmVhdGVkX2F0X21zGAogASgDEhUKDXVwZGF0ZWRfYXRfbXMYCyABKAMSEAoIcmVwbGF5ZWQYDCABKAgaMwoRQ2xpZW50UGFyYW1zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ2ChNDcmVhdGVJbnRlbnRSZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEg8KB2NoYW5uZWwYAyABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAQgASgJEhEKCWJvZHlfaGFzaBgFIAEoCSI4ChFHZXRQYXltZW50UmVxdWVzdBISCgpwYXltZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiNgoRQ2xvc2VPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJJChJDbG9zZU9yZGVyUmVzcG9uc2USMwoHb3V0Y29tZRgBIAEoDjIiLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNsb3NlT3V0Y29tZSKxAQoVQWNjZXB0Q2FsbGJhY2tSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDAoEYm9keRgCIAEoDBJJCgdoZWFkZXJzGAMgAygLMjguZmxvb2RnYXRlLnBheW1lbnQudjEuQWNjZXB0Q2FsbGJhY2tSZXF1ZXN0LkhlYWRlcnNFbnRyeRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOChZBY2NlcHRDYWxsYmFja1Jlc3BvbnNlEgwKBGJvZHkYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJlcGxheWVkGAMgASgIKsgBCg1QYXltZW50U3RhdHVzEh4KGlBBWU1FTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHQoZUEFZTUVOVF9TVEFUVVNfUFJPQ0VTU0lORxABEiIKHlBBWU1FTlRfU1RBVFVTX1JFUVVJUkVTX0FDVElPThACEhwKGFBBWU1FTlRfU1RBVFVTX1NVQ0NFRURFRBADEhsKF1BBWU1FTlRfU1RBVFVTX0RFQ0xJTkVEEAQSGQoVUEFZTUVOVF9TVEFUVVNfQ0xPU0VEEAUqfgoMQ2xvc2VPdXRjb21lEh0KGUNMT1NFX09VVENPTUVfVU5TUEVDSUZJRUQQABIYChRDTE9TRV9PVVRDT01FX0NMT1NFRBABEhoKFkNMT1NFX09VVENPTUVfQ0FQVFVSRUQQAhIZChVDTE9TRV9PVVRDT01FX1BFTkRJTkcQAzL8AwoOUGF5bWVudFNlcnZpY2USWAoMQ3JlYXRlSW50ZW50EikuZmxvb2RnYXRlLnBheW1lbnQudjEuQ3JlYXRlSW50ZW50UmVxdWVzdBodLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnQSWQoKR2V0UGF5bWVudBInLmZsb29kZ2F0ZS5wYXltZW50LnYxLkdldFBheW1lbnRSZXF1ZXN0Gh0uZmxvb2RnYXRlLnBheW1lbnQudjEuUGF5bWVudCIDkAIBEmQKCkNsb3NlT3JkZXISJy5mbG9vZGdhdGUucGF5bWVudC52MS5DbG9zZU9yZGVyUmVxdWVzdBooLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNsb3NlT3JkZXJSZXNwb25zZSIDkAICEnAKDkFjY2VwdENhbGxiYWNrEisuZmxvb2RnYXRlLnBheW1lbnQudjEuQWNjZXB0Q2FsbGJhY2tSZXF1ZXN0GiwuZmxvb2RnYXRlLnBheW1lbnQudjEuQWNjZXB0Q2FsbGJhY2tSZXNwb25zZSIDkAICEl0KCUxpc3RBdWRpdBIkLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_floodgate_audit_v1_audit]);
+  fileDesc("CiJmbG9vZGdhdGUvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhRmbG9vZGdhdGUucGF5bWVudC52MSL3AgoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhEKCW9yZGVyX251bRgCIAEoCRIPCgd1c2VyX2lkGAMgASgEEg8KB2NoYW5uZWwYBCABKAkSDgoGYW1vdW50GAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEjMKBnN0YXR1cxgHIAEoDjIjLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnRTdGF0dXMSDwoHcGF5X3VybBgIIAEoCRJGCg1jbGllbnRfcGFyYW1zGAkgAygLMi8uZmxvb2RnYXRlLnBheW1lbnQudjEuUGF5bWVudC5DbGllbnRQYXJhbXNFbnRyeRIVCg1jcmVhdGVkX2F0X21zGAogASgDEhUKDXVwZGF0ZWRfYXRfbXMYCyABKAMSEAoIcmVwbGF5ZWQYDCABKAgaMwoRQ2xpZW50UGFyYW1zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ2ChNDcmVhdGVJbnRlbnRSZXF1ZXN0EhEKCW9yZGVyX251bRgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEg8KB2NoYW5uZWwYAyABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAQgASgJEhEKCWJvZHlfaGFzaBgFIAEoCSI4ChFHZXRQYXltZW50UmVxdWVzdBISCgpwYXltZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiNgoRQ2xvc2VPcmRlclJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJJChJDbG9zZU9yZGVyUmVzcG9uc2USMwoHb3V0Y29tZRgBIAEoDjIiLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNsb3NlT3V0Y29tZSKxAQoVQWNjZXB0Q2FsbGJhY2tSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDAoEYm9keRgCIAEoDBJJCgdoZWFkZXJzGAMgAygLMjguZmxvb2RnYXRlLnBheW1lbnQudjEuQWNjZXB0Q2FsbGJhY2tSZXF1ZXN0LkhlYWRlcnNFbnRyeRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOChZBY2NlcHRDYWxsYmFja1Jlc3BvbnNlEgwKBGJvZHkYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJlcGxheWVkGAMgASgIImIKEEdldExlZGdlclJlcXVlc3QSEgoKb3JkZXJfbnVtcxgBIAMoCRITCgtwYXltZW50X2lkcxgCIAMoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJ3Cg1MZWRnZXJDYXB0dXJlEhIKCmNhcHR1cmVfaWQYASABKAkSDgoGYW1vdW50GAIgASgDEg0KBXN0YXRlGAMgASgJEg4KBmFnZV9tcxgEIAEoAxIQCghyZWZ1bmRlZBgFIAEoAxIRCglyZWZ1bmRpbmcYBiABKAMizwEKDExlZGdlckludGVudBISCgpwYXltZW50X2lkGAEgASgJEhEKCW9yZGVyX251bRgCIAEoCRIPCgd1c2VyX2lkGAMgASgEEg8KB2NoYW5uZWwYBCABKAkSDgoGYW1vdW50GAUgASgDEhAKCGN1cnJlbmN5GAYgASgJEg0KBXN0YXRlGAcgASgJEg4KBmFnZV9tcxgIIAEoAxI1CghjYXB0dXJlcxgJIAMoCzIjLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxlZGdlckNhcHR1cmUiewoRR2V0TGVkZ2VyUmVzcG9uc2USMwoHaW50ZW50cxgBIAMoCzIiLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxlZGdlckludGVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSGAoQb3V0Ym94X29sZGVzdF9tcxgDIAEoAyJyChJDcmVhdGVUb3BVcFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIOCgZhbW91bnQYAiABKAMSDwoHY2hhbm5lbBgDIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYBCABKAkSEQoJYm9keV9oYXNoGAUgASgJIl4KDVJlZnVuZFJlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYAyABKAkSEQoJYm9keV9oYXNoGAQgASgJIrYCCgxSZWZ1bmRSZWNvcmQSEQoJcmVmdW5kX2lkGAEgASgJEhIKCmNhcHR1cmVfaWQYAiABKAkSEgoKcGF5bWVudF9pZBgDIAEoCRIRCglvcmRlcl9udW0YBCABKAkSDwoHdXNlcl9pZBgFIAEoBBIPCgdjaGFubmVsGAYgASgJEg4KBmFtb3VudBgHIAEoAxIQCghjdXJyZW5jeRgIIAEoCRIOCgZzdGF0dXMYCSABKAkSDgoGcmVhc29uGAogASgJEg8KB2F0dGVtcHQYCyABKA0SDwoHZmFpbHVyZRgMIAEoCRIQCghhY3Rvcl9pZBgNIAEoBBIVCg1jcmVhdGVkX2F0X21zGA4gASgDEhcKD3N1Y2NlZWRlZF9hdF9tcxgPIAEoAxIQCghyZXBsYXllZBgQIAEoCCJyCg1DYXB0dXJlUmVjb3JkEhIKCmNhcHR1cmVfaWQYASABKAkSFwoPcHJvdmlkZXJfdHhuX2lkGAIgASgJEg4KBmFtb3VudBgDIAEoAxINCgVzdGF0ZRgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDItwBCg1QYXltZW50UmVjb3JkEi4KB3BheW1lbnQYASABKAsyHS5mbG9vZGdhdGUucGF5bWVudC52MS5QYXltZW50Eg0KBXN0YXRlGAIgASgJEg8KB3ZlcnNpb24YAyABKAQSDwoHcHVycG9zZRgEIAEoCRI1CghjYXB0dXJlcxgFIAMoCzIjLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNhcHR1cmVSZWNvcmQSMwoHcmVmdW5kcxgGIAMoCzIiLmZsb29kZ2F0ZS5wYXltZW50LnYxLlJlZnVuZFJlY29yZCKkAQoTTGlzdFBheW1lbnRzUmVxdWVzdBIRCglvcmRlcl9udW0YASABKAkSMwoGc3RhdHVzGAIgASgOMiMuZmxvb2RnYXRlLnBheW1lbnQudjEuUGF5bWVudFN0YXR1cxIPCgdmcm9tX21zGAMgASgDEg0KBXRvX21zGAQgASgDEhEKCXBhZ2Vfc2l6ZRgFIAEoDRISCgpwYWdlX3Rva2VuGAYgASgJImYKFExpc3RQYXltZW50c1Jlc3BvbnNlEjUKCHBheW1lbnRzGAEgAygLMiMuZmxvb2RnYXRlLnBheW1lbnQudjEuUGF5bWVudFJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLQoXR2V0UGF5bWVudFJlY29yZFJlcXVlc3QSEgoKcGF5bWVudF9pZBgBIAEoCSJ+ChJMaXN0UmVmdW5kc1JlcXVlc3QSEQoJb3JkZXJfbnVtGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIPCgdmcm9tX21zGAMgASgDEg0KBXRvX21zGAQgASgDEhEKCXBhZ2Vfc2l6ZRgFIAEoDRISCgpwYWdlX3Rva2VuGAYgASgJImMKE0xpc3RSZWZ1bmRzUmVzcG9uc2USMwoHcmVmdW5kcxgBIAMoCzIiLmZsb29kZ2F0ZS5wYXltZW50LnYxLlJlZnVuZFJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkitAEKB1dlYmhvb2sSCgoCaWQYASABKAQSCwoDdXJsGAIgASgJEg4KBmV2ZW50cxgDIAMoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIOCgZzZWNyZXQYBSABKAkSFQoNY3JlYXRlZF9hdF9tcxgGIAEoAxIPCgdwZW5kaW5nGAcgASgEEhEKCWRlbGl2ZXJlZBgIIAEoBBIOCgZmYWlsZWQYCSABKAQSEAoIcmVwbGF5ZWQYCiABKAgifwoUQ3JlYXRlV2ViaG9va1JlcXVlc3QSCwoDdXJsGAEgASgJEg4KBmV2ZW50cxgCIAMoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIOCgZyZWFzb24YBCABKAkSEgoKcmVxdWVzdF9pZBgFIAEoCRIRCglib2R5X2hhc2gYBiABKAkiPAoTTGlzdFdlYmhvb2tzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJgChRMaXN0V2ViaG9va3NSZXNwb25zZRIvCgh3ZWJob29rcxgBIAMoCzIdLmZsb29kZ2F0ZS5wYXltZW50LnYxLldlYmhvb2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIh8KEUdldFdlYmhvb2tSZXF1ZXN0EgoKAmlkGAEgASgEIjIKFERlbGV0ZVdlYmhvb2tSZXF1ZXN0EgoKAmlkGAEgASgEEg4KBnJlYXNvbhgCIAEoCSIXChVEZWxldGVXZWJob29rUmVzcG9uc2Ui9gEKD1dlYmhvb2tEZWxpdmVyeRIKCgJpZBgBIAEoBBISCgp3ZWJob29rX2lkGAIgASgEEhAKCGV2ZW50X2lkGAMgASgJEgwKBHR5cGUYBCABKAkSEQoJb3JkZXJfbnVtGAUgASgJEg0KBXN0YXRlGAYgASgJEhAKCGF0dGVtcHRzGAcgASgNEhMKC2xhc3Rfc3RhdHVzGAggASgNEhIKCmxhc3RfZXJyb3IYCSABKAkSFQoNY3JlYXRlZF9hdF9tcxgKIAEoAxIWCg5uZXh0X3RyeV9hdF9tcxgLIAEoAxIXCg9kZWxpdmVyZWRfYXRfbXMYDCABKAMiaAocTGlzdFdlYmhvb2tEZWxpdmVyaWVzUmVxdWVzdBISCgp3ZWJob29rX2lkGAEgASgEEg0KBXN0YXRlGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJInMKHUxpc3RXZWJob29rRGVsaXZlcmllc1Jlc3BvbnNlEjkKCmRlbGl2ZXJpZXMYASADKAsyJS5mbG9vZGdhdGUucGF5bWVudC52MS5XZWJob29rRGVsaXZlcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKF1JlZGVsaXZlcldlYmhvb2tSZXF1ZXN0EhIKCndlYmhvb2tfaWQYASABKAQSEwoLZGVsaXZlcnlfaWQYAiABKAQSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiKgoYUmVkZWxpdmVyV2ViaG9va1Jlc3BvbnNlEg4KBnF1ZXVlZBgBIAEoDSrIAQoNUGF5bWVudFN0YXR1cxIeChpQQVlNRU5UX1NUQVRVU19VTlNQRUNJRklFRBAAEh0KGVBBWU1FTlRfU1RBVFVTX1BST0NFU1NJTkcQARIiCh5QQVlNRU5UX1NUQVRVU19SRVFVSVJFU19BQ1RJT04QAhIcChhQQVlNRU5UX1NUQVRVU19TVUNDRUVERUQQAxIbChdQQVlNRU5UX1NUQVRVU19ERUNMSU5FRBAEEhkKFVBBWU1FTlRfU1RBVFVTX0NMT1NFRBAFKn4KDENsb3NlT3V0Y29tZRIdChlDTE9TRV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGAoUQ0xPU0VfT1VUQ09NRV9DTE9TRUQQARIaChZDTE9TRV9PVVRDT01FX0NBUFRVUkVEEAISGQoVQ0xPU0VfT1VUQ09NRV9QRU5ESU5HEAMy4w0KDlBheW1lbnRTZXJ2aWNlElgKDENyZWF0ZUludGVudBIpLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNyZWF0ZUludGVudFJlcXVlc3QaHS5mbG9vZGdhdGUucGF5bWVudC52MS5QYXltZW50ElkKCkdldFBheW1lbnQSJy5mbG9vZGdhdGUucGF5bWVudC52MS5HZXRQYXltZW50UmVxdWVzdBodLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnQiA5ACARJkCgpDbG9zZU9yZGVyEicuZmxvb2RnYXRlLnBheW1lbnQudjEuQ2xvc2VPcmRlclJlcXVlc3QaKC5mbG9vZGdhdGUucGF5bWVudC52MS5DbG9zZU9yZGVyUmVzcG9uc2UiA5ACAhJwCg5BY2NlcHRDYWxsYmFjaxIrLmZsb29kZ2F0ZS5wYXltZW50LnYxLkFjY2VwdENhbGxiYWNrUmVxdWVzdBosLmZsb29kZ2F0ZS5wYXltZW50LnYxLkFjY2VwdENhbGxiYWNrUmVzcG9uc2UiA5ACAhJhCglHZXRMZWRnZXISJi5mbG9vZGdhdGUucGF5bWVudC52MS5HZXRMZWRnZXJSZXF1ZXN0GicuZmxvb2RnYXRlLnBheW1lbnQudjEuR2V0TGVkZ2VyUmVzcG9uc2UiA5ACARJWCgtDcmVhdGVUb3BVcBIoLmZsb29kZ2F0ZS5wYXltZW50LnYxLkNyZWF0ZVRvcFVwUmVxdWVzdBodLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnQSVgoGUmVmdW5kEiMuZmxvb2RnYXRlLnBheW1lbnQudjEuUmVmdW5kUmVxdWVzdBoiLmZsb29kZ2F0ZS5wYXltZW50LnYxLlJlZnVuZFJlY29yZCIDkAICEmoKDExpc3RQYXltZW50cxIpLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxpc3RQYXltZW50c1JlcXVlc3QaKi5mbG9vZGdhdGUucGF5bWVudC52MS5MaXN0UGF5bWVudHNSZXNwb25zZSIDkAIBEmsKEEdldFBheW1lbnRSZWNvcmQSLS5mbG9vZGdhdGUucGF5bWVudC52MS5HZXRQYXltZW50UmVjb3JkUmVxdWVzdBojLmZsb29kZ2F0ZS5wYXltZW50LnYxLlBheW1lbnRSZWNvcmQiA5ACARJnCgtMaXN0UmVmdW5kcxIoLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxpc3RSZWZ1bmRzUmVxdWVzdBopLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxpc3RSZWZ1bmRzUmVzcG9uc2UiA5ACARJaCg1DcmVhdGVXZWJob29rEiouZmxvb2RnYXRlLnBheW1lbnQudjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaHS5mbG9vZGdhdGUucGF5bWVudC52MS5XZWJob29rEmoKDExpc3RXZWJob29rcxIpLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxpc3RXZWJob29rc1JlcXVlc3QaKi5mbG9vZGdhdGUucGF5bWVudC52MS5MaXN0V2ViaG9va3NSZXNwb25zZSIDkAIBElkKCkdldFdlYmhvb2sSJy5mbG9vZGdhdGUucGF5bWVudC52MS5HZXRXZWJob29rUmVxdWVzdBodLmZsb29kZ2F0ZS5wYXltZW50LnYxLldlYmhvb2siA5ACARJtCg1EZWxldGVXZWJob29rEiouZmxvb2RnYXRlLnBheW1lbnQudjEuRGVsZXRlV2ViaG9va1JlcXVlc3QaKy5mbG9vZGdhdGUucGF5bWVudC52MS5EZWxldGVXZWJob29rUmVzcG9uc2UiA5ACAhKFAQoVTGlzdFdlYmhvb2tEZWxpdmVyaWVzEjIuZmxvb2RnYXRlLnBheW1lbnQudjEuTGlzdFdlYmhvb2tEZWxpdmVyaWVzUmVxdWVzdBozLmZsb29kZ2F0ZS5wYXltZW50LnYxLkxpc3RXZWJob29rRGVsaXZlcmllc1Jlc3BvbnNlIgOQAgESdgoQUmVkZWxpdmVyV2ViaG9vaxItLmZsb29kZ2F0ZS5wYXltZW50LnYxLlJlZGVsaXZlcldlYmhvb2tSZXF1ZXN0Gi4uZmxvb2RnYXRlLnBheW1lbnQudjEuUmVkZWxpdmVyV2ViaG9va1Jlc3BvbnNlIgOQAgISXQoJTGlzdEF1ZGl0EiQuZmxvb2RnYXRlLmF1ZGl0LnYxLkxpc3RBdWRpdFJlcXVlc3QaJS5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_floodgate_audit_v1_audit]);
 
 /**
  * @generated from message floodgate.payment.v1.Payment
@@ -255,6 +255,996 @@ export const AcceptCallbackResponseSchema: GenMessage<AcceptCallbackResponse> = 
   messageDesc(file_floodgate_payment_v1_payment, 6);
 
 /**
+ * @generated from message floodgate.payment.v1.GetLedgerRequest
+ */
+export type GetLedgerRequest = Message<"floodgate.payment.v1.GetLedgerRequest"> & {
+  /**
+   * At most 500.
+   *
+   * @generated from field: repeated string order_nums = 1;
+   */
+  orderNums: string[];
+
+  /**
+   * At most 500.
+   *
+   * @generated from field: repeated string payment_ids = 2;
+   */
+  paymentIds: string[];
+
+  /**
+   * At most 500, which 0 stands for.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.GetLedgerRequest.
+ * Use `create(GetLedgerRequestSchema)` to create a new message.
+ */
+export const GetLedgerRequestSchema: GenMessage<GetLedgerRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 7);
+
+/**
+ * @generated from message floodgate.payment.v1.LedgerCapture
+ */
+export type LedgerCapture = Message<"floodgate.payment.v1.LedgerCapture"> & {
+  /**
+   * @generated from field: string capture_id = 1;
+   */
+  captureId: string;
+
+  /**
+   * @generated from field: int64 amount = 2;
+   */
+  amount: bigint;
+
+  /**
+   * new, applied or refused
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * How long ago the money came, by the database's clock.
+   *
+   * @generated from field: int64 age_ms = 4;
+   */
+  ageMs: bigint;
+
+  /**
+   * What has been given back.
+   *
+   * @generated from field: int64 refunded = 5;
+   */
+  refunded: bigint;
+
+  /**
+   * What is being given back.
+   *
+   * @generated from field: int64 refunding = 6;
+   */
+  refunding: bigint;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.LedgerCapture.
+ * Use `create(LedgerCaptureSchema)` to create a new message.
+ */
+export const LedgerCaptureSchema: GenMessage<LedgerCapture> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 8);
+
+/**
+ * @generated from message floodgate.payment.v1.LedgerIntent
+ */
+export type LedgerIntent = Message<"floodgate.payment.v1.LedgerIntent"> & {
+  /**
+   * @generated from field: string payment_id = 1;
+   */
+  paymentId: string;
+
+  /**
+   * Empty where no order is paid by it.
+   *
+   * @generated from field: string order_num = 2;
+   */
+  orderNum: string;
+
+  /**
+   * @generated from field: uint64 user_id = 3;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string channel = 4;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: int64 amount = 5;
+   */
+  amount: bigint;
+
+  /**
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * @generated from field: string state = 7;
+   */
+  state: string;
+
+  /**
+   * How long ago it last changed, by the database's clock.
+   *
+   * @generated from field: int64 age_ms = 8;
+   */
+  ageMs: bigint;
+
+  /**
+   * @generated from field: repeated floodgate.payment.v1.LedgerCapture captures = 9;
+   */
+  captures: LedgerCapture[];
+};
+
+/**
+ * Describes the message floodgate.payment.v1.LedgerIntent.
+ * Use `create(LedgerIntentSchema)` to create a new message.
+ */
+export const LedgerIntentSchema: GenMessage<LedgerIntent> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 9);
+
+/**
+ * @generated from message floodgate.payment.v1.GetLedgerResponse
+ */
+export type GetLedgerResponse = Message<"floodgate.payment.v1.GetLedgerResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.payment.v1.LedgerIntent intents = 1;
+   */
+  intents: LedgerIntent[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * How long the oldest event has waited for the bus, in ms; 0 where none does.
+   *
+   * @generated from field: int64 outbox_oldest_ms = 3;
+   */
+  outboxOldestMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.GetLedgerResponse.
+ * Use `create(GetLedgerResponseSchema)` to create a new message.
+ */
+export const GetLedgerResponseSchema: GenMessage<GetLedgerResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 10);
+
+/**
+ * @generated from message floodgate.payment.v1.CreateTopUpRequest
+ */
+export type CreateTopUpRequest = Message<"floodgate.payment.v1.CreateTopUpRequest"> & {
+  /**
+   * @generated from field: uint64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * Minor units.
+   *
+   * @generated from field: int64 amount = 2;
+   */
+  amount: bigint;
+
+  /**
+   * @generated from field: string channel = 3;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: string idempotency_key = 4;
+   */
+  idempotencyKey: string;
+
+  /**
+   * SHA-256 of the canonical body, hex.
+   *
+   * @generated from field: string body_hash = 5;
+   */
+  bodyHash: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.CreateTopUpRequest.
+ * Use `create(CreateTopUpRequestSchema)` to create a new message.
+ */
+export const CreateTopUpRequestSchema: GenMessage<CreateTopUpRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 11);
+
+/**
+ * @generated from message floodgate.payment.v1.RefundRequest
+ */
+export type RefundRequest = Message<"floodgate.payment.v1.RefundRequest"> & {
+  /**
+   * @generated from field: string order_num = 1;
+   */
+  orderNum: string;
+
+  /**
+   * The operator's words, for the audit trail; the buyer is not shown them.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string idempotency_key = 3;
+   */
+  idempotencyKey: string;
+
+  /**
+   * SHA-256 of the canonical body, hex.
+   *
+   * @generated from field: string body_hash = 4;
+   */
+  bodyHash: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.RefundRequest.
+ * Use `create(RefundRequestSchema)` to create a new message.
+ */
+export const RefundRequestSchema: GenMessage<RefundRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 12);
+
+/**
+ * One try to give the money of one capture back.
+ *
+ * @generated from message floodgate.payment.v1.RefundRecord
+ */
+export type RefundRecord = Message<"floodgate.payment.v1.RefundRecord"> & {
+  /**
+   * @generated from field: string refund_id = 1;
+   */
+  refundId: string;
+
+  /**
+   * @generated from field: string capture_id = 2;
+   */
+  captureId: string;
+
+  /**
+   * @generated from field: string payment_id = 3;
+   */
+  paymentId: string;
+
+  /**
+   * @generated from field: string order_num = 4;
+   */
+  orderNum: string;
+
+  /**
+   * @generated from field: uint64 user_id = 5;
+   */
+  userId: bigint;
+
+  /**
+   * @generated from field: string channel = 6;
+   */
+  channel: string;
+
+  /**
+   * @generated from field: int64 amount = 7;
+   */
+  amount: bigint;
+
+  /**
+   * @generated from field: string currency = 8;
+   */
+  currency: string;
+
+  /**
+   * pending | succeeded | failed
+   *
+   * @generated from field: string status = 9;
+   */
+  status: string;
+
+  /**
+   * Why, in one word: operator, cancelled, paid, …
+   *
+   * @generated from field: string reason = 10;
+   */
+  reason: string;
+
+  /**
+   * Counts from 1; a later one follows a failed one.
+   *
+   * @generated from field: uint32 attempt = 11;
+   */
+  attempt: number;
+
+  /**
+   * Why it failed; empty else.
+   *
+   * @generated from field: string failure = 12;
+   */
+  failure: string;
+
+  /**
+   * The operator who asked for it; 0 where the system did.
+   *
+   * @generated from field: uint64 actor_id = 13;
+   */
+  actorId: bigint;
+
+  /**
+   * @generated from field: int64 created_at_ms = 14;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * 0 until then.
+   *
+   * @generated from field: int64 succeeded_at_ms = 15;
+   */
+  succeededAtMs: bigint;
+
+  /**
+   * @generated from field: bool replayed = 16;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.RefundRecord.
+ * Use `create(RefundRecordSchema)` to create a new message.
+ */
+export const RefundRecordSchema: GenMessage<RefundRecord> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 13);
+
+/**
+ * @generated from message floodgate.payment.v1.CaptureRecord
+ */
+export type CaptureRecord = Message<"floodgate.payment.v1.CaptureRecord"> & {
+  /**
+   * @generated from field: string capture_id = 1;
+   */
+  captureId: string;
+
+  /**
+   * @generated from field: string provider_txn_id = 2;
+   */
+  providerTxnId: string;
+
+  /**
+   * @generated from field: int64 amount = 3;
+   */
+  amount: bigint;
+
+  /**
+   * new | applied | refused
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 5;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.CaptureRecord.
+ * Use `create(CaptureRecordSchema)` to create a new message.
+ */
+export const CaptureRecordSchema: GenMessage<CaptureRecord> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 14);
+
+/**
+ * @generated from message floodgate.payment.v1.PaymentRecord
+ */
+export type PaymentRecord = Message<"floodgate.payment.v1.PaymentRecord"> & {
+  /**
+   * @generated from field: floodgate.payment.v1.Payment payment = 1;
+   */
+  payment?: Payment;
+
+  /**
+   * The intent's own state, finer than the status.
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint64 version = 3;
+   */
+  version: bigint;
+
+  /**
+   * order | topup
+   *
+   * @generated from field: string purpose = 4;
+   */
+  purpose: string;
+
+  /**
+   * @generated from field: repeated floodgate.payment.v1.CaptureRecord captures = 5;
+   */
+  captures: CaptureRecord[];
+
+  /**
+   * @generated from field: repeated floodgate.payment.v1.RefundRecord refunds = 6;
+   */
+  refunds: RefundRecord[];
+};
+
+/**
+ * Describes the message floodgate.payment.v1.PaymentRecord.
+ * Use `create(PaymentRecordSchema)` to create a new message.
+ */
+export const PaymentRecordSchema: GenMessage<PaymentRecord> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 15);
+
+/**
+ * @generated from message floodgate.payment.v1.ListPaymentsRequest
+ */
+export type ListPaymentsRequest = Message<"floodgate.payment.v1.ListPaymentsRequest"> & {
+  /**
+   * @generated from field: string order_num = 1;
+   */
+  orderNum: string;
+
+  /**
+   * @generated from field: floodgate.payment.v1.PaymentStatus status = 2;
+   */
+  status: PaymentStatus;
+
+  /**
+   * 0 leaves an end open; from is included, to isn't.
+   *
+   * @generated from field: int64 from_ms = 3;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: int64 to_ms = 4;
+   */
+  toMs: bigint;
+
+  /**
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListPaymentsRequest.
+ * Use `create(ListPaymentsRequestSchema)` to create a new message.
+ */
+export const ListPaymentsRequestSchema: GenMessage<ListPaymentsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 16);
+
+/**
+ * @generated from message floodgate.payment.v1.ListPaymentsResponse
+ */
+export type ListPaymentsResponse = Message<"floodgate.payment.v1.ListPaymentsResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.payment.v1.PaymentRecord payments = 1;
+   */
+  payments: PaymentRecord[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListPaymentsResponse.
+ * Use `create(ListPaymentsResponseSchema)` to create a new message.
+ */
+export const ListPaymentsResponseSchema: GenMessage<ListPaymentsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 17);
+
+/**
+ * @generated from message floodgate.payment.v1.GetPaymentRecordRequest
+ */
+export type GetPaymentRecordRequest = Message<"floodgate.payment.v1.GetPaymentRecordRequest"> & {
+  /**
+   * @generated from field: string payment_id = 1;
+   */
+  paymentId: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.GetPaymentRecordRequest.
+ * Use `create(GetPaymentRecordRequestSchema)` to create a new message.
+ */
+export const GetPaymentRecordRequestSchema: GenMessage<GetPaymentRecordRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 18);
+
+/**
+ * @generated from message floodgate.payment.v1.ListRefundsRequest
+ */
+export type ListRefundsRequest = Message<"floodgate.payment.v1.ListRefundsRequest"> & {
+  /**
+   * @generated from field: string order_num = 1;
+   */
+  orderNum: string;
+
+  /**
+   * pending | succeeded | failed; empty for all.
+   *
+   * @generated from field: string status = 2;
+   */
+  status: string;
+
+  /**
+   * @generated from field: int64 from_ms = 3;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: int64 to_ms = 4;
+   */
+  toMs: bigint;
+
+  /**
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListRefundsRequest.
+ * Use `create(ListRefundsRequestSchema)` to create a new message.
+ */
+export const ListRefundsRequestSchema: GenMessage<ListRefundsRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 19);
+
+/**
+ * @generated from message floodgate.payment.v1.ListRefundsResponse
+ */
+export type ListRefundsResponse = Message<"floodgate.payment.v1.ListRefundsResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.payment.v1.RefundRecord refunds = 1;
+   */
+  refunds: RefundRecord[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListRefundsResponse.
+ * Use `create(ListRefundsResponseSchema)` to create a new message.
+ */
+export const ListRefundsResponseSchema: GenMessage<ListRefundsResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 20);
+
+/**
+ * @generated from message floodgate.payment.v1.Webhook
+ */
+export type Webhook = Message<"floodgate.payment.v1.Webhook"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * order.paid | order.cancelled | order.refunded
+   *
+   * @generated from field: repeated string events = 3;
+   */
+  events: string[];
+
+  /**
+   * @generated from field: string description = 4;
+   */
+  description: string;
+
+  /**
+   * Only in the answer that made it.
+   *
+   * @generated from field: string secret = 5;
+   */
+  secret: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 6;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * @generated from field: uint64 pending = 7;
+   */
+  pending: bigint;
+
+  /**
+   * @generated from field: uint64 delivered = 8;
+   */
+  delivered: bigint;
+
+  /**
+   * @generated from field: uint64 failed = 9;
+   */
+  failed: bigint;
+
+  /**
+   * @generated from field: bool replayed = 10;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.Webhook.
+ * Use `create(WebhookSchema)` to create a new message.
+ */
+export const WebhookSchema: GenMessage<Webhook> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 21);
+
+/**
+ * @generated from message floodgate.payment.v1.CreateWebhookRequest
+ */
+export type CreateWebhookRequest = Message<"floodgate.payment.v1.CreateWebhookRequest"> & {
+  /**
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * @generated from field: repeated string events = 2;
+   */
+  events: string[];
+
+  /**
+   * @generated from field: string description = 3;
+   */
+  description: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * The same wish has one effect; empty: each is its own.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * SHA-256 of the canonical body, hex.
+   *
+   * @generated from field: string body_hash = 6;
+   */
+  bodyHash: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.CreateWebhookRequest.
+ * Use `create(CreateWebhookRequestSchema)` to create a new message.
+ */
+export const CreateWebhookRequestSchema: GenMessage<CreateWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 22);
+
+/**
+ * @generated from message floodgate.payment.v1.ListWebhooksRequest
+ */
+export type ListWebhooksRequest = Message<"floodgate.payment.v1.ListWebhooksRequest"> & {
+  /**
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListWebhooksRequest.
+ * Use `create(ListWebhooksRequestSchema)` to create a new message.
+ */
+export const ListWebhooksRequestSchema: GenMessage<ListWebhooksRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 23);
+
+/**
+ * @generated from message floodgate.payment.v1.ListWebhooksResponse
+ */
+export type ListWebhooksResponse = Message<"floodgate.payment.v1.ListWebhooksResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.payment.v1.Webhook webhooks = 1;
+   */
+  webhooks: Webhook[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListWebhooksResponse.
+ * Use `create(ListWebhooksResponseSchema)` to create a new message.
+ */
+export const ListWebhooksResponseSchema: GenMessage<ListWebhooksResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 24);
+
+/**
+ * @generated from message floodgate.payment.v1.GetWebhookRequest
+ */
+export type GetWebhookRequest = Message<"floodgate.payment.v1.GetWebhookRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.GetWebhookRequest.
+ * Use `create(GetWebhookRequestSchema)` to create a new message.
+ */
+export const GetWebhookRequestSchema: GenMessage<GetWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 25);
+
+/**
+ * @generated from message floodgate.payment.v1.DeleteWebhookRequest
+ */
+export type DeleteWebhookRequest = Message<"floodgate.payment.v1.DeleteWebhookRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.DeleteWebhookRequest.
+ * Use `create(DeleteWebhookRequestSchema)` to create a new message.
+ */
+export const DeleteWebhookRequestSchema: GenMessage<DeleteWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 26);
+
+/**
+ * @generated from message floodgate.payment.v1.DeleteWebhookResponse
+ */
+export type DeleteWebhookResponse = Message<"floodgate.payment.v1.DeleteWebhookResponse"> & {
+};
+
+/**
+ * Describes the message floodgate.payment.v1.DeleteWebhookResponse.
+ * Use `create(DeleteWebhookResponseSchema)` to create a new message.
+ */
+export const DeleteWebhookResponseSchema: GenMessage<DeleteWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 27);
+
+/**
+ * @generated from message floodgate.payment.v1.WebhookDelivery
+ */
+export type WebhookDelivery = Message<"floodgate.payment.v1.WebhookDelivery"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: uint64 webhook_id = 2;
+   */
+  webhookId: bigint;
+
+  /**
+   * @generated from field: string event_id = 3;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string type = 4;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string order_num = 5;
+   */
+  orderNum: string;
+
+  /**
+   * pending | delivered | failed
+   *
+   * @generated from field: string state = 6;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint32 attempts = 7;
+   */
+  attempts: number;
+
+  /**
+   * The last HTTP status; 0 where there was no answer.
+   *
+   * @generated from field: uint32 last_status = 8;
+   */
+  lastStatus: number;
+
+  /**
+   * @generated from field: string last_error = 9;
+   */
+  lastError: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 10;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * 0 where it doesn't apply.
+   *
+   * @generated from field: int64 next_try_at_ms = 11;
+   */
+  nextTryAtMs: bigint;
+
+  /**
+   * @generated from field: int64 delivered_at_ms = 12;
+   */
+  deliveredAtMs: bigint;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.WebhookDelivery.
+ * Use `create(WebhookDeliverySchema)` to create a new message.
+ */
+export const WebhookDeliverySchema: GenMessage<WebhookDelivery> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 28);
+
+/**
+ * @generated from message floodgate.payment.v1.ListWebhookDeliveriesRequest
+ */
+export type ListWebhookDeliveriesRequest = Message<"floodgate.payment.v1.ListWebhookDeliveriesRequest"> & {
+  /**
+   * @generated from field: uint64 webhook_id = 1;
+   */
+  webhookId: bigint;
+
+  /**
+   * Empty for all.
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListWebhookDeliveriesRequest.
+ * Use `create(ListWebhookDeliveriesRequestSchema)` to create a new message.
+ */
+export const ListWebhookDeliveriesRequestSchema: GenMessage<ListWebhookDeliveriesRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 29);
+
+/**
+ * @generated from message floodgate.payment.v1.ListWebhookDeliveriesResponse
+ */
+export type ListWebhookDeliveriesResponse = Message<"floodgate.payment.v1.ListWebhookDeliveriesResponse"> & {
+  /**
+   * @generated from field: repeated floodgate.payment.v1.WebhookDelivery deliveries = 1;
+   */
+  deliveries: WebhookDelivery[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.ListWebhookDeliveriesResponse.
+ * Use `create(ListWebhookDeliveriesResponseSchema)` to create a new message.
+ */
+export const ListWebhookDeliveriesResponseSchema: GenMessage<ListWebhookDeliveriesResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 30);
+
+/**
+ * @generated from message floodgate.payment.v1.RedeliverWebhookRequest
+ */
+export type RedeliverWebhookRequest = Message<"floodgate.payment.v1.RedeliverWebhookRequest"> & {
+  /**
+   * @generated from field: uint64 webhook_id = 1;
+   */
+  webhookId: bigint;
+
+  /**
+   * 0: all that have failed.
+   *
+   * @generated from field: uint64 delivery_id = 2;
+   */
+  deliveryId: bigint;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.RedeliverWebhookRequest.
+ * Use `create(RedeliverWebhookRequestSchema)` to create a new message.
+ */
+export const RedeliverWebhookRequestSchema: GenMessage<RedeliverWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 31);
+
+/**
+ * @generated from message floodgate.payment.v1.RedeliverWebhookResponse
+ */
+export type RedeliverWebhookResponse = Message<"floodgate.payment.v1.RedeliverWebhookResponse"> & {
+  /**
+   * How many are on their way again.
+   *
+   * @generated from field: uint32 queued = 1;
+   */
+  queued: number;
+};
+
+/**
+ * Describes the message floodgate.payment.v1.RedeliverWebhookResponse.
+ * Use `create(RedeliverWebhookResponseSchema)` to create a new message.
+ */
+export const RedeliverWebhookResponseSchema: GenMessage<RedeliverWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_floodgate_payment_v1_payment, 32);
+
+/**
  * @generated from enum floodgate.payment.v1.PaymentStatus
  */
 export enum PaymentStatus {
@@ -371,6 +1361,115 @@ export const PaymentService: GenService<{
     methodKind: "unary";
     input: typeof AcceptCallbackRequestSchema;
     output: typeof AcceptCallbackResponseSchema;
+  },
+  /**
+   * The money that came and went, for the reconciler: of the orders named (intents with captures only), of the intents
+   * named, else of all intents, page by page.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.GetLedger
+   */
+  getLedger: {
+    methodKind: "unary";
+    input: typeof GetLedgerRequestSchema;
+    output: typeof GetLedgerResponseSchema;
+  },
+  /**
+   * Money into a wallet. The payment's order_num is the top-up's own reference ("topup_…"): there is no order.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.CreateTopUp
+   */
+  createTopUp: {
+    methodKind: "unary";
+    input: typeof CreateTopUpRequestSchema;
+    output: typeof PaymentSchema;
+  },
+  /**
+   * Gives a paid order's money back, once whatever is repeated. FAILED_PRECONDITION (520) where there is none to give.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.Refund
+   */
+  refund: {
+    methodKind: "unary";
+    input: typeof RefundRequestSchema;
+    output: typeof RefundRecordSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.ListPayments
+   */
+  listPayments: {
+    methodKind: "unary";
+    input: typeof ListPaymentsRequestSchema;
+    output: typeof ListPaymentsResponseSchema;
+  },
+  /**
+   * One payment as the console shows it, with its captures and refunds.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.GetPaymentRecord
+   */
+  getPaymentRecord: {
+    methodKind: "unary";
+    input: typeof GetPaymentRecordRequestSchema;
+    output: typeof PaymentRecordSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.ListRefunds
+   */
+  listRefunds: {
+    methodKind: "unary";
+    input: typeof ListRefundsRequestSchema;
+    output: typeof ListRefundsResponseSchema;
+  },
+  /**
+   * Endpoints of others that are told what became of orders.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.CreateWebhook
+   */
+  createWebhook: {
+    methodKind: "unary";
+    input: typeof CreateWebhookRequestSchema;
+    output: typeof WebhookSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.ListWebhooks
+   */
+  listWebhooks: {
+    methodKind: "unary";
+    input: typeof ListWebhooksRequestSchema;
+    output: typeof ListWebhooksResponseSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.GetWebhook
+   */
+  getWebhook: {
+    methodKind: "unary";
+    input: typeof GetWebhookRequestSchema;
+    output: typeof WebhookSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.DeleteWebhook
+   */
+  deleteWebhook: {
+    methodKind: "unary";
+    input: typeof DeleteWebhookRequestSchema;
+    output: typeof DeleteWebhookResponseSchema;
+  },
+  /**
+   * @generated from rpc floodgate.payment.v1.PaymentService.ListWebhookDeliveries
+   */
+  listWebhookDeliveries: {
+    methodKind: "unary";
+    input: typeof ListWebhookDeliveriesRequestSchema;
+    output: typeof ListWebhookDeliveriesResponseSchema;
+  },
+  /**
+   * Sends one delivery again, or all that have failed.
+   *
+   * @generated from rpc floodgate.payment.v1.PaymentService.RedeliverWebhook
+   */
+  redeliverWebhook: {
+    methodKind: "unary";
+    input: typeof RedeliverWebhookRequestSchema;
+    output: typeof RedeliverWebhookResponseSchema;
   },
   /**
    * Who changed what, and why. PERMISSION_DENIED (500) for a caller without audit:read.
