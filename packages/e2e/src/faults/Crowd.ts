@@ -140,6 +140,11 @@ export class Crowd {
     return this.#plan.length - this.#at
   }
 
+  /** Whether somebody still asks: there are wishes left, and nobody was told to stop. */
+  get isAsking(): boolean {
+    return !this.#stopping && this.wishes.length > 0 && this.left > 0
+  }
+
   /** Numbers of 202 answers so far. */
   get promised(): ReadonlyArray<string> {
     return [...this.#numbers("promised")]

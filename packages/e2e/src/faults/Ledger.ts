@@ -355,6 +355,12 @@ export class Ledger {
     )
     note(await count(`payment.provider_event WHERE outcome = 'received'`), "provider events unapplied")
     note(await count("ordering.parked_payment"), "payment events parked")
+    note(
+      await count(
+        `inventory.stock_adjustment WHERE state NOT IN ('applied', 'refused') AND product_id IN (${list})`,
+      ),
+      "stock adjustments half done",
+    )
     // Last, because it costs the most.
     if (found.length === 0) note(await this.lag(), "messages not consumed")
     return found

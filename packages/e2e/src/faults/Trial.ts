@@ -167,7 +167,7 @@ export class Trial {
     // The crowd goes on until somebody was promised something after the fault, or nobody is left to ask.
     let sellsAgainMs: number | undefined
     const violations: Array<string> = []
-    const asking = this.sales.filter(({ crowd }) => crowd.left > 0 && crowd.wishes.length > 0)
+    const asking = this.sales.filter(({ crowd }) => crowd.isAsking)
     if (asking.length > 0) {
       const first = () =>
         asking

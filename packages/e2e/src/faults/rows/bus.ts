@@ -94,7 +94,7 @@ const isProduce = (request: Buffer): boolean => request.length > 6 && request.re
 
 const lostAnswers = async (trial: Trial): Promise<void> => {
   const { world } = trial
-  const sale = await trial.rush({ habits: { perSecond: 30 } })
+  await trial.rush({ habits: { perSecond: 30 } })
   const proxy = world.proxy("kafka")
   const before = proxy.lostAnswers
   const wanted = trial.dice.between(3, 10)
@@ -105,7 +105,6 @@ const lostAnswers = async (trial: Trial): Promise<void> => {
   }
   trial.note(`${proxy.lostAnswers - before} answers to Produce lost`)
   await trial.heal()
-  await sale.crowd.stop()
 }
 
 /** Longer than the session (6 s) and than MySQL keeps the session of somebody who is silent (10 s). */
@@ -188,6 +187,52 @@ const poison = async (trial: Trial): Promise<void> => {
   trial.healed()
 }
 
+/**
+ * A reservation whose statement fails for a reason that a person can take away: the stock log has a row of its number
+ * already. It becomes a letter; its neighbours become orders; taken away and replayed, it becomes one, too.
+ */
+const replayed = async (trial: Trial): Promise<void> => {
+  const { world } = trial
+  const sale = await trial.sale({ habits: { perSecond: 20 } })
+  const first = await world.ledger.lastDeadLetter()
+  // Nobody decides anything until the row is there.
+  const pids = [await world.freeze("ordering"), await world.freeze("ordering-2")]
+  sale.crowd.start()
+  const [number] = await poll("a promise", async () => {
+    const { promised } = sale.crowd
+    return promised.length >= 5 && trial.dice.shuffle(promised)
+  })
+  await world.ledger.rows(
+    "INSERT INTO inventory.stock_log (product_id, kind, ref, delta) VALUES (?, 'order', ?, 0)",
+    [sale.productId, number!],
+  )
+  for (const pid of pids) world.thaw(pid)
+  const thawedAt = Date.now()
+  const letter = await poll(
+    "it is in the dead letter store",
+    async () => (await world.ledger.deadLetters(first)).find(({ order_num }) => order_num === number),
+    patient(LETTER_MS),
+  )
+  trial.note(`a letter after ${Date.now() - thawedAt} ms`)
+  await poll("its neighbours are orders", async () => (await world.ledger.orders(sale.productId)).length >= 4)
+  await world.ledger.rows(
+    "DELETE FROM inventory.stock_log WHERE product_id = ? AND kind = 'order' AND ref = ? AND delta = 0",
+    [sale.productId, number!],
+  )
+  const replay = () =>
+    world.edges[0]!.post(
+      `/admin/dead-letters/${letter.id}/replay`,
+      { reason: "what stood in its way is gone" },
+      { token: world.operator },
+    )
+  const answers = await Promise.all([replay(), replay()])
+  const codes = answers.map(({ code }) => code).sort((a, b) => a - b)
+  assert(codes[0] === 0 && codes[1] === 520, `two replays at once answered ${codes}`)
+  const order = (await world.ledger.orders(sale.productId)).find(({ order_num }) => order_num === number)
+  assert(order !== undefined && order.state !== "rejected", `the replayed reservation is ${order?.state}`)
+  trial.healed()
+}
+
 export const bus: ReadonlyArray<Row> = [
   {
     number: 11,
@@ -231,5 +276,12 @@ export const bus: ReadonlyArray<Row> = [
     number: 14,
     promise: "messages that nobody can read are dead letters within 10 s; their neighbours become orders",
     run: poison,
+  },
+  {
+    number: 14,
+    face: "replayed",
+    promise:
+      "a reservation that fails by itself is a dead letter within 10 s; replayed, it becomes its one order",
+    run: replayed,
   },
 ]
