@@ -10,7 +10,7 @@ import { parseArgs } from "node:util"
 
 const help = `Usage: pnpm test:faults [options]
 
-  --row 5[,7]          only these rows of the fault table
+  --row 5[,7]          only these rows of the fault table; "14 replayed" is one face of a row
   --times N            each row so many times (1)
   --campaign N         the same, for a long run that can be split:
   --part 1/4           of the repetitions, the first, fifth, ninth …
@@ -34,7 +34,7 @@ const { values } = parseArgs({
 })
 
 const isWrong =
-  (values.row !== undefined && !/^\d+(,\d+)*$/.test(values.row)) ||
+  (values.row !== undefined && !/^\d+[a-z ]*(,\d+[a-z ]*)*$/.test(values.row)) ||
   !/^[1-9]\d*$/.test(values.campaign ?? values.times) ||
   !/^[1-9]\d*\/[1-9]\d*$/.test(values.part)
 if (values.help || isWrong) {

@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto"
 
 const { env } = process
 
-/** The row numbers asked for; undefined: all. */
-export const rows: ReadonlySet<number> | undefined = env["FAULTS_ROWS"]
-  ? new Set(env["FAULTS_ROWS"].split(",").map(Number))
+/** The rows asked for, by number or by number and face; undefined: all. */
+export const rows: ReadonlySet<string> | undefined = env["FAULTS_ROWS"]
+  ? new Set(env["FAULTS_ROWS"].split(","))
   : undefined
 
 export const times = Number(env["FAULTS_TIMES"] ?? 1)

@@ -74,6 +74,7 @@ export class World {
   #buyers: ReadonlyArray<Buyer> = []
   #buyersAtMs = 0
   #operator = ""
+  #admin = ""
 
   private constructor(
     name: WorldName,
@@ -154,6 +155,7 @@ export class World {
       progress: () => {},
     })
     this.#operator = (await this.edges[0]!.demo("operator")).token
+    this.#admin = (await this.edges[0]!.demo("admin")).token
     this.#buyersAtMs = Date.now()
     if (first) {
       const credential = ServiceCredential.make({ service: "stack", keys: [Redacted.make(serviceKey)] })
@@ -213,9 +215,14 @@ export class World {
     return product.id as number
   }
 
-  /** The operator's token. */
+  /** The token of an operator, who runs sales. */
   get operator(): string {
     return this.#operator
+  }
+
+  /** The token of an administrator, who may do everything. */
+  get admin(): string {
+    return this.#admin
   }
 
   async pid(component: string): Promise<number> {

@@ -19,7 +19,10 @@ const say = (line: string): void => {
 
 const report = new Report(Settings.report)
 
-const chosen = rows.filter((row) => Settings.rows === undefined || Settings.rows.has(row.number))
+const chosen = rows.filter(
+  (row) =>
+    Settings.rows === undefined || Settings.rows.has(String(row.number)) || Settings.rows.has(nameOf(row)),
+)
 
 const worldOf = (row: Row): WorldName => row.world ?? "sale"
 
