@@ -53,12 +53,24 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["packages/e2e/src/**/*.test.ts"],
+          exclude: ["packages/e2e/src/faults/**", "**/node_modules/**"],
           globalSetup: ["packages/e2e/src/support/globalSetup.ts"],
           pool: "forks",
           // One stack serves all files, and some of them stop parts of it.
           fileParallelism: false,
           ...limits,
           testTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          // `pnpm test:faults`: it starts stacks of its own and wants the machine for itself.
+          name: "faults",
+          include: ["packages/e2e/src/faults/**/*.test.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          ...limits,
         },
       },
     ],

@@ -10,6 +10,7 @@ import type { Caller } from "@floodgate/contracts/rpc/ServiceCredential"
 import { IdentityRpc } from "@floodgate/contracts/rpc/Services"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -365,7 +366,9 @@ const handlers = guarded({
       currency: request.currency,
       orderNum: yield* orderNumOf(request.orderNum),
     }
-    return decisionMessage(yield* orBusy(wallets.debit(debit)))
+    const decision = yield* orBusy(wallets.debit(debit))
+    if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("wallet.debited")
+    return decisionMessage(decision)
   }),
 
   voidDebit: Effect.fnUntraced(function* (request) {

@@ -1,6 +1,7 @@
 /** Publishing: a draft in MySQL, warmed up in Redis under a generation of its own, then confirmed and sellable. */
 import { createHash } from "node:crypto"
 import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -72,6 +73,7 @@ const make = Effect.gen(function* () {
         Effect.catchTag("GenerationConflict", () => Effect.succeed(true)),
       )
       if (overtaken) return undefined
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("warmup.loaded")
       yield* store.confirmWarmUp(draft.id, draft.generation, actorId, reason)
     }
     const product = (yield* store.find(id)) ?? (yield* new NotFound())
@@ -90,6 +92,7 @@ const make = Effect.gen(function* () {
     for (let left = WARM_UP_TRIES; left > 0; left--) {
       const product = yield* warmOnce(id, actorId, reason)
       if (product === undefined) continue
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("warmup.confirmed")
       if (product.state === "published") yield* open(product)
       return product
     }

@@ -3,6 +3,7 @@ import { Busy, InvalidInput, NotFound, PaymentDeclined, WrongState } from "@floo
 import { OrderState } from "@floodgate/contracts/gen/floodgate/ordering/v1/ordering_pb"
 import { CallDeadline } from "@floodgate/contracts/rpc/CallDeadline"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import * as Bounded from "@floodgate/runtime/resilience/Bounded"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -165,6 +166,7 @@ const make = Effect.gen(function* () {
         ? yield* store.open(open)
         : first
     if (result._tag === "OtherChannel") return yield* new Busy({ retry_after_ms: 1000 })
+    if (globalThis.__FLOODGATE_FAULTS__ && result._tag === "Opened") yield* CrashPoint.hit("payment.opened")
     const intent = result._tag === "Opened" ? yield* start(result.intent) : result.intent
     yield* store.answered(open.key)
     return yield* answer(intent, result._tag === "Existing" && result.replayed)

@@ -8,7 +8,10 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
 const buildRoot = path.join(root, ".build")
-const stampFile = path.join(buildRoot, "stamp.json")
+
+/** A build for fault tests has hooks at which they kill a process between two steps; in every other they fold away. */
+const withFaults = process.env.FLOODGATE_FAULT_HOOKS === "1"
+const stampFile = path.join(buildRoot, withFaults ? "stamp-faults.json" : "stamp.json")
 
 const cli = { cli: "packages/stack/src/cli.ts" }
 const serviceEntries = {
@@ -67,6 +70,9 @@ const bundle = async (esbuild, entries) => {
     sourcemap: "linked",
     sourcesContent: false,
     keepNames: true,
+    define: { "globalThis.__FLOODGATE_FAULTS__": String(withFaults) },
+    // Takes out what the constant makes unreachable.
+    minifySyntax: true,
     metafile: true,
     logLevel: "silent",
     banner: {

@@ -6,7 +6,9 @@ import type { Setting } from "./commands/Setting.ts"
 import { given } from "./Engines.ts"
 import { closeInherited } from "./process/Descriptors.ts"
 import { everything, parseSelection } from "./Services.ts"
+import * as Shape from "./Shape.ts"
 import { StackError } from "./StackError.ts"
+import type { Restart } from "./supervisor/Control.ts"
 import type { Build } from "./supervisor/Supervisor.ts"
 
 const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
@@ -30,6 +32,11 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   --only LIST               engines, services, or names: engines,identity
   --jaeger                  build Jaeger with Go where there is no other road to it
   --edges N                 so many edges: edge, edge-2 …, on ports a hundred apart
+  --replicas N              so many of every service; --instances ordering=2,payment=3 says it one by one
+  --redis cluster           three Redis primaries with a replica each
+  --brokers 3               three Kafka brokers, three copies of everything
+  --env [service:]KEY=VALUE a value for services, over all others; also for one restart
+  --via mysql=PORT          services reach it at this port, where somebody passes on (also redis, kafka, a service)
   --bus redis               Redis Streams as the event bus even where Kafka could be had`
 
 const options = {
@@ -39,6 +46,12 @@ const options = {
   jaeger: { type: "boolean", default: false },
   bus: { type: "string", default: "kafka" },
   edges: { type: "string", default: "1" },
+  replicas: { type: "string", default: "1" },
+  instances: { type: "string", multiple: true, default: [] },
+  redis: { type: "string", default: "single" },
+  brokers: { type: "string", default: "1" },
+  env: { type: "string", multiple: true, default: [] },
+  via: { type: "string", multiple: true, default: [] },
   detach: { type: "boolean", default: false },
   wipe: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -100,7 +113,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     portBase: wholeNumber("port-base", base, 1024, PortTable.HIGHEST_BASE),
     selection,
     wishes: { jaeger: values.jaeger, bus: values.bus },
-    edges: wholeNumber("edges", values.edges, 1, 9),
+    shape: Shape.parse(values),
   }
   const { dataDir } = setting
 
@@ -138,7 +151,14 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
       const Control = await import("./supervisor/Control.ts")
       await Control.ask(dataDir, "POST", `/components/${encodeURIComponent(name)}/${command}`, {
         timeoutMs: 180_000,
-        ...(command === "restart" ? { body: build } : {}),
+        ...(command === "restart"
+          ? {
+              body: {
+                build,
+                env: Object.fromEntries(Shape.parse(values).told.map(({ key, value }) => [key, value])),
+              } satisfies Restart,
+            }
+          : {}),
       })
       return 0
     }

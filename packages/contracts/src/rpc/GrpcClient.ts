@@ -112,7 +112,10 @@ export interface CallGate {
 export const defaultMaxInFlight = 1_024
 
 export interface ClientOptions {
-  /** `host:port` of the peer. */
+  /**
+   * `host:port` of the peer, `dns:///host:port`, or several of its instances as `ip:port,ip:port`. Calls take turns
+   * over the instances that can be reached.
+   */
   readonly url: string
   readonly credential: ServiceCredentialShape
   /** Milliseconds a call may take, by method (`getProduct`). Default: 5,000 for each. */
@@ -131,6 +134,8 @@ const channelOptions: ChannelOptions = {
   // Whether a call may be repeated is ours to say, by its idempotency level and a budget.
   "grpc.enable_retries": 0,
   "grpc.service_config_disable_resolution": 1,
+  // Each call goes to the next instance that is connected; one that is gone is passed over until it is back.
+  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
   // A peer that went away without a word is noticed within 13 s, and one that came back within a second.
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 3_000,
@@ -212,6 +217,10 @@ const traceparentOf = (span: Tracer.AnySpan): string | undefined => {
   }
   return `00-${at.traceId}-${at.spanId}-${at.sampled ? "01" : "00"}`
 }
+
+/** How grpc-js writes several addresses of one peer. */
+const targetOf = (url: string): string =>
+  url.includes(",") ? `${url.includes("[") ? "ipv6" : "ipv4"}:${url}` : url
 
 interface Channel {
   readonly grpc: GrpcChannel
@@ -434,7 +443,7 @@ export const make = <D extends AnyRpcDefinition>(
 ): Effect.Effect<Client<D>, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => new GrpcChannel(options.url, credentials.createInsecure(), channelOptions)),
+      Effect.sync(() => new GrpcChannel(targetOf(options.url), credentials.createInsecure(), channelOptions)),
       (grpc) => Effect.sync(() => grpc.close()),
     ),
     (grpc) => {

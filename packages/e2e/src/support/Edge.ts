@@ -15,6 +15,8 @@ export interface Call {
   readonly token?: string
   readonly key?: string
   readonly headers?: Readonly<Record<string, string>>
+  /** How long to wait for the answer; default 30 s. */
+  readonly timeoutMs?: number
 }
 
 export interface Order {
@@ -60,7 +62,7 @@ export class Edge {
         ...call.headers,
       },
       ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(call.timeoutMs ?? 30_000),
     })
     return { status: response.status, headers: response.headers, ...((await response.json()) as any) }
   }

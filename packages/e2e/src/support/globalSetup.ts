@@ -2,10 +2,8 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { offsets, type PortName, portOf } from "@floodgate/runtime/config/Ports"
-import { isFree } from "@floodgate/stack/process/Ports"
 import type { TestProject } from "vitest/node"
-import { Stack } from "./Stack.ts"
+import { freeBase, Stack } from "./Stack.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -13,22 +11,9 @@ declare module "vitest" {
   }
 }
 
-/**
- * A base whose ports are free, for two edges. Below the range from which systems take the ports of outgoing connections:
- * above it, a port of ours may become one of those at any moment.
- */
-const freeBase = async (): Promise<number> => {
-  for (;;) {
-    const base = 12_000 + Math.floor(Math.random() * 100) * 200
-    const names = Object.keys(offsets) as Array<PortName>
-    const ports = [1, 2].flatMap((instance) => names.map((name) => portOf(base, name, instance)))
-    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base
-  }
-}
-
 export default async function setup(project: TestProject) {
   const data = await mkdtemp(join(tmpdir(), "floodgate-e2e-"))
-  const portBase = await freeBase()
+  const portBase = await freeBase(2)
   const stack = new Stack(data, portBase)
   await stack.up()
   project.provide("stack", { data, portBase })

@@ -6,6 +6,7 @@ import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import * as OrderNum from "@floodgate/contracts/sale/OrderNum"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Shards from "@floodgate/runtime/redis/Shards"
@@ -337,7 +338,10 @@ const make = Effect.gen(function* () {
       clockOffsets[shard] = answers.server_time_ms - (sentAt + Date.now()) / 2
       if (answers.codes[0] === ReserveCode.FENCED) signals.fenced(shard)
       else remember(product_id, answers.generation)
-      if (answers.codes.includes(ReserveCode.RESERVED)) signals.written(shard)
+      if (answers.codes.includes(ReserveCode.RESERVED)) {
+        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("reserve.executed")
+        signals.written(shard)
+      }
     }
     return answers
   })

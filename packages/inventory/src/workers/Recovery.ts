@@ -11,6 +11,7 @@ import type { BarrierEvent } from "@floodgate/contracts/events/BarrierEvent"
 import { partitions, Topic } from "@floodgate/contracts/events/Topic"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
 import { EventBus } from "@floodgate/runtime/event-bus/EventBus"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { affected, Mysql, retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import * as Shards from "@floodgate/runtime/redis/Shards"
@@ -323,6 +324,7 @@ const make = Effect.gen(function* () {
           if (!Array.isArray(reply) || reply[0] !== 1) {
             return yield* new LoadRefused({ shard: Shards.shardOf(id) })
           }
+          if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.loaded")
           return { count, before }
         }),
         { deadlineMs: PRODUCT_DEADLINE_MS },
@@ -383,6 +385,7 @@ const make = Effect.gen(function* () {
 
     // Read after the claims: whoever changes it later tells the claimed shards by a higher revision, which stays.
     const sale = yield* saleSwitch.read
+    if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.claimed")
     const products = yield* productsInScope
     const known = new Set(products.map(({ id }) => id))
     const byShard = new Map<number, Array<number>>()
@@ -394,6 +397,7 @@ const make = Effect.gen(function* () {
     const opened = new Set<number>()
     let reservations = 0
     const open = Effect.fnUntraced(function* (shard: number) {
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.rebuilt")
       const isOpen = yield* fence.open(shard, epoch, claims.get(shard)!, sale)
       if (!isOpen) return yield* new LoadRefused({ shard })
       opened.add(shard)
@@ -408,7 +412,9 @@ const make = Effect.gen(function* () {
     if (byShard.size > 0) {
       const life = yield* bus.incarnation
       yield* Effect.forEach(byShard.keys(), drain, { concurrency: CONCURRENCY, discard: true })
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.drained")
       yield* barrier(epoch, life)
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("recovery.barrier")
       yield* Effect.forEach(
         byShard,
         ([shard, ids]) =>

@@ -10,6 +10,7 @@ import { randomUUID } from "node:crypto"
 import { partitions, Topic } from "@floodgate/contracts/events/Topic"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
 import { EventBus, type OutgoingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Shards from "@floodgate/runtime/redis/Shards"
@@ -155,6 +156,7 @@ const make = (times: RelayTimes) =>
         if (rows.length === 0) return false
         lastSeen = yield* Clock.currentTimeMillis
         yield* produce(shard, yield* entriesOf(shard, rows))
+        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.produced")
         cursor = rows.at(-1)![0]
         return true
       })
@@ -197,6 +199,7 @@ const make = (times: RelayTimes) =>
         const ids = entries.filter((entry) => known.has(entry.order_num)).map((entry) => entry.id)
         if (ids.length > 0) {
           yield* hooks.deleting(shard)
+          if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.deleting")
           yield* redis.run("relay.delete", (c) => c.xdel(ShardKeys.stream(shard), ...ids))
           againMs = times.again
         }

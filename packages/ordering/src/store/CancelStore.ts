@@ -2,6 +2,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
 import * as Audit from "@floodgate/runtime/audit/Audit"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -252,6 +253,7 @@ const make = Effect.gen(function* () {
           }),
         ),
       )
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("cancel.in_transaction")
       return due.map((o) => o.order_num)
     },
     Effect.provideService(Mysql, mysql),

@@ -4,6 +4,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { OrderChange, OrderEvent } from "@floodgate/contracts/events/OrderEvent"
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import * as Audit from "@floodgate/runtime/audit/Audit"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { affected, Mysql } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
@@ -404,6 +405,7 @@ const make = Effect.gen(function* () {
           unpaid.push({ order_num: event.order_num, expires_at_ms: occurredAtMs + payTimeoutMs })
         }
       }
+      if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("orders.in_transaction")
     }
     if (barriers.length > 0) yield* recordBarriers(barriers)
     return { decided, orphans, impostors, unpaid }

@@ -5,6 +5,7 @@
 import { NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
 import { CloseOutcome } from "@floodgate/contracts/gen/floodgate/payment/v1/payment_pb"
 import { PaymentClient } from "@floodgate/contracts/rpc/PaymentClient"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
@@ -65,7 +66,8 @@ const make = Effect.gen(function* () {
   const { cancelSilenceMs } = yield* OrderingConfig
 
   const close = Effect.fn("Canceller.close")(function* (orderNum: string, reason: string) {
-    return yield* payment.closeOrder({ orderNum, reason }).pipe(
+    if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("cancel.requested")
+    const closing = yield* payment.closeOrder({ orderNum, reason }).pipe(
       Effect.map(({ outcome }): Closing => {
         switch (outcome) {
           case CloseOutcome.CLOSED:
@@ -88,6 +90,8 @@ const make = Effect.gen(function* () {
         ),
       ),
     )
+    if (globalThis.__FLOODGATE_FAULTS__ && closing === "closed") yield* CrashPoint.hit("cancel.closed")
+    return closing
   })
 
   const finish = (

@@ -6,6 +6,7 @@
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
@@ -139,6 +140,8 @@ export const makeHandler = Effect.gen(function* () {
 
   const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
     Effect.gen(function* () {
+      if (globalThis.__FLOODGATE_FAULTS__ && result.decided.length > 0)
+        yield* CrashPoint.hit("orders.committed")
       if (result.decided.length > 0) yield* relay.nudge
       yield* timers.arm(result.unpaid)
       for (const one of result.decided) {

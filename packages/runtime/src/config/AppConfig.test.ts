@@ -271,8 +271,13 @@ describe("ports and peers", () => {
       ])
       assert.deepStrictEqual(
         yield* issues(AppConfig.peer("identity"), { IDENTITY_URL: "http://identity:1" }),
-        ["IDENTITY_URL: must be host:port, without a scheme"],
+        ["IDENTITY_URL: must be host:port, without a scheme; several, ip:port,ip:port"],
       )
+      // Several are told by address: each name might stand for the same ones.
+      const several = "10.0.0.1:8081,10.0.0.2:8081"
+      assert.strictEqual(yield* read(AppConfig.peer("identity"), { IDENTITY_URL: several }), several)
+      assert.lengthOf(yield* issues(AppConfig.peer("identity"), { IDENTITY_URL: "a:1,b:2" }), 1)
+      assert.lengthOf(yield* issues(AppConfig.peer("identity"), { IDENTITY_URL: "10.0.0.1:1,[::1]:2" }), 1)
     }),
   )
 

@@ -185,15 +185,33 @@ export const port = (name: Ports.PortName): Config.Config<number> =>
     }),
   )
 
-const TARGET = /^(?:dns:\/{3})?(?:\[[0-9a-f:]+\]|[^\s/:[\]]+):\d{1,5}$/i
+const TARGET = /^(?:dns:\/{3})?(?:\[[0-9a-f:]+\]|[^\s/:,[\]]+):\d{1,5}$/i
 
-/** `<SERVICE>_URL`, the address of a service's gRPC port: `host:port` or `dns:///host:port`. In dev, this machine's. */
+const V4_ADDRESS = /^\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}$/
+const V6_ADDRESS = /^\[[0-9a-f:]+\]:\d{1,5}$/i
+
+/** Several instances are told by address, all of one family: a name that stands for several is `dns:///host:port`. */
+const isTarget = (text: string): boolean => {
+  const instances = text.split(",")
+  return (
+    TARGET.test(text) ||
+    instances.every((each) => V4_ADDRESS.test(each)) ||
+    instances.every((each) => V6_ADDRESS.test(each))
+  )
+}
+
+/**
+ * `<SERVICE>_URL`, the address of a service's gRPC port: `host:port`, `dns:///host:port`, or its instances as
+ * `ip:port,ip:port`. In dev, this machine's.
+ */
 export const peer = (service: PeerName): Config.Config<string> =>
   Config.string(`${service.toUpperCase()}_URL`).pipe(
     Config.mapOrFail((text) =>
-      TARGET.test(text)
+      isTarget(text)
         ? Either.right(text)
-        : Either.left(ConfigError.InvalidData([], "must be host:port, without a scheme")),
+        : Either.left(
+            ConfigError.InvalidData([], "must be host:port, without a scheme; several, ip:port,ip:port"),
+          ),
     ),
     Config.orElseIf({
       if: ConfigError.isMissingDataOnly,

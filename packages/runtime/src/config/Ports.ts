@@ -25,6 +25,7 @@ export const offsets = {
   jaegerQuery: 47,
   jaegerThriftHttp: 48,
   jaegerAdmin: 49,
+  redisGossip: 50,
 } as const
 
 /** The name of a port; its environment variable is `envName(name)`. */

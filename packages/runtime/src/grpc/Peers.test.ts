@@ -7,8 +7,10 @@ import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import { ConfigInvalid } from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
 import { Deadlines } from "../resilience/Deadlines.ts"
@@ -62,6 +64,48 @@ describe("Peers", () => {
       assert.isAtMost(left[1]!, 2_000)
       assert.isAtMost(left.at(-1)!, 150)
     }).pipe(Effect.provide(Readiness.layer)),
+  )
+
+  it.scopedLive(
+    "two instances of a peer take turns, and one that is gone is passed over until it is back",
+    () =>
+      Effect.gen(function* () {
+        const calls = [0, 0]
+        const serve = (instance: number, port: number) =>
+          GrpcServer.make({
+            port: Config.succeed(port),
+            services: [
+              GrpcServer.service(InventoryRpc, {
+                ...unusedMethods,
+                getProduct: () =>
+                  Effect.sync(() => {
+                    calls[instance] = calls[instance]! + 1
+                    return {}
+                  }),
+              }),
+            ],
+          }).pipe(Effect.provide(credential), Effect.provide(Readiness.layer))
+        const { port: first } = yield* serve(0, 0)
+        const scope = yield* Scope.make()
+        const { port: second } = yield* Scope.extend(serve(1, 0), scope)
+        yield* Effect.gen(function* () {
+          const inventory = yield* InventoryClient
+          const call = inventory.getProduct({ productId: 1n })
+          const both = Effect.repeat(call, { until: () => calls[0]! > 0 && calls[1]! > 0, times: 200 })
+          yield* both
+          yield* Scope.close(scope, Exit.void)
+          // Neither the calls under way when it goes nor those after it fail: they may be repeated, and another is there.
+          const before = calls[0]!
+          yield* Effect.repeatN(call, 49)
+          assert.strictEqual(calls[0]! - before, 50)
+          yield* serve(1, second)
+          calls.fill(0)
+          yield* Effect.delay(call, "20 millis").pipe(
+            Effect.repeat({ until: () => calls[0]! > 0 && calls[1]! > 0, times: 500 }),
+          )
+          assert.isAbove(calls[1]!, 0)
+        }).pipe(Effect.provide(peer({ INVENTORY_URL: `127.0.0.1:${first},127.0.0.1:${second}` })))
+      }),
   )
 
   it.scopedLive("a read of an unreachable peer spends its retry budget, a batch of reservations none", () =>

@@ -19,6 +19,7 @@ import type * as Scope from "effect/Scope"
 import type { BusUnavailable } from "../event-bus/BusError.ts"
 import { EventBus } from "../event-bus/EventBus.ts"
 import type { OutgoingMessage } from "../event-bus/Message.ts"
+import * as CrashPoint from "../lifecycle/CrashPoint.ts"
 import { affected, Mysql } from "../mysql/Mysql.ts"
 import type { MysqlError } from "../mysql/MysqlError.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
@@ -327,7 +328,10 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
             if (rows.length === 0) return false
             if (!holds(lease)) return false
             const traced = rows.flatMap(({ traceparent }) => (traceparent === null ? [] : [traceparent]))
-            const send = Effect.zipRight(publish(rows), markSent(lease, rows))
+            const published = globalThis.__FLOODGATE_FAULTS__
+              ? Effect.zipLeft(publish(rows), CrashPoint.hit("outbox.published"))
+              : publish(rows)
+            const send = Effect.zipRight(published, markSent(lease, rows))
             const { affectedRows } = yield* traced.length === 0
               ? Effect.withTracerEnabled(send, false)
               : Effect.withSpan(send, "Outbox.send", { root: true, links: TraceContext.links(traced) })

@@ -1,10 +1,7 @@
-/**
- * A TCP proxy that can stop passing bytes on, so that a test can freeze an engine that other tests are using. For
- * tests only.
- */
-import * as net from "node:net"
+/** A proxy of a test's scope that can stop passing bytes on, so that a test can freeze an engine that others use. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { FaultProxy } from "./FaultProxy.ts"
 
 export interface FreezableProxy {
   readonly port: number
@@ -20,50 +17,15 @@ export const make = (target: {
   readonly host: string
   readonly port: number
 }): Effect.Effect<FreezableProxy, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const sockets = new Set<net.Socket>()
-    let frozen = false
-    const track = (socket: net.Socket) => {
-      sockets.add(socket)
-      socket.on("error", () => {})
-      socket.on("close", () => sockets.delete(socket))
-      if (frozen) socket.pause()
-    }
-    const server = net.createServer((near) => {
-      const far = net.connect(target)
-      track(near)
-      track(far)
-      near.on("data", (data) => far.write(data))
-      far.on("data", (data) => near.write(data))
-      near.on("close", () => far.destroy())
-      far.on("close", () => near.destroy())
-      if (frozen) {
-        near.pause()
-        far.pause()
-      }
-    })
-    yield* Effect.acquireRelease(
-      Effect.async<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      }),
-      () =>
-        Effect.sync(() => {
-          server.close()
-          for (const socket of sockets) socket.destroy()
-        }),
-    )
-    return {
-      port: (server.address() as net.AddressInfo).port,
-      freeze: Effect.sync(() => {
-        frozen = true
-        for (const socket of sockets) socket.pause()
-      }),
-      thaw: Effect.sync(() => {
-        frozen = false
-        for (const socket of sockets) socket.resume()
-      }),
-      cut: Effect.sync(() => {
-        for (const socket of sockets) socket.destroy()
-      }),
-    }
-  })
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => FaultProxy.open(target)),
+      (proxy) => Effect.promise(() => proxy.close()),
+    ),
+    (proxy) => ({
+      port: proxy.port,
+      freeze: Effect.sync(() => proxy.set({ frozen: true })),
+      thaw: Effect.sync(() => proxy.set({ frozen: false })),
+      cut: Effect.sync(() => proxy.reset()),
+    }),
+  )

@@ -1,6 +1,7 @@
 /** What a command works on: where the repository and the data are, and what was asked for. */
 import type { EngineWishes, Environment } from "../Engines.ts"
 import type { Selection } from "../Services.ts"
+import type { Shape } from "../Shape.ts"
 import type { Build } from "../supervisor/Supervisor.ts"
 
 export interface Setting {
@@ -12,8 +13,7 @@ export interface Setting {
   readonly portBase: number
   readonly selection: Selection
   readonly wishes: EngineWishes
-  /** How many edges, on ports a hundred apart. */
-  readonly edges: number
+  readonly shape: Shape
 }
 
 /** A line for the person at the terminal. */

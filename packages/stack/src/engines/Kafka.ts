@@ -51,11 +51,25 @@ export const plan = async (): Promise<Install.Plan> => {
   return { how: "none", why: `no kafka-server-start, ${missing.join(", ")}, no Docker` }
 }
 
+/** A broker among several, each of which is a controller, too. */
+export interface Member {
+  /** Counts from 1. */
+  readonly id: number
+  /** The controllers' ports, in the order of the ids. */
+  readonly controllerPorts: ReadonlyArray<number>
+  /** A folder that all of them share, for the name of the cluster. */
+  readonly clusterDir: string
+}
+
 /** How to run the broker. */
 export interface Options {
   readonly dataDir: string
   readonly port: number
   readonly controllerPort: number
+  /** The port that clients are told: that of somebody who passes on to `port`. Default: `port`. */
+  readonly advertisedPort?: number
+  /** Which broker of several this is; default: the only one. */
+  readonly member?: Member
   readonly logFile: string
   readonly say: Install.Say
   /** The repository's root, for `ops/kafka/pom.xml`. */
@@ -71,14 +85,18 @@ export const brokers = (port: number): string => `127.0.0.1:${port}`
 export const prepare = async (chosen: Install.Plan, options: Options): Promise<LaunchSpec> => {
   if (chosen.how === "none") throw new StackError(`no Kafka: ${chosen.why}`)
   fs.mkdirSync(options.dataDir, { recursive: true })
+  const { member } = options
+  const clusterDir = member?.clusterDir ?? options.dataDir
+  fs.mkdirSync(clusterDir, { recursive: true })
   const common = {
-    name: "kafka",
+    name: member === undefined || member.id === 1 ? "kafka" : `kafka-${member.id}`,
     logFile: options.logFile,
-    isReady: () => answers(options.port),
+    isReady: () => answers(options.port, options.advertisedPort ?? options.port),
     readyTimeoutMs: 90_000,
     stopTimeoutMs: 20_000,
   }
   if (chosen.how === "docker") {
+    if (member !== undefined) throw new StackError("Several brokers need Kafka or Java on this machine.")
     await Install.dockerPull(image, options.say)
     const container = `floodgate-kafka-${options.port}`
     const variables = settings({ ...options, dataDir: "/var/lib/kafka/data", listenHost: "0.0.0.0" })
@@ -98,7 +116,7 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
           "-e",
           `KAFKA_${key.toUpperCase().replaceAll(".", "_")}=${value}`,
         ]),
-        ...["-e", `CLUSTER_ID=${clusterId(options.dataDir)}`],
+        ...["-e", `CLUSTER_ID=${clusterId(clusterDir)}`],
         image,
       ],
       container,
@@ -118,7 +136,7 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
       .find(fs.existsSync)
     if (tool === undefined) throw new StackError(`There is no kafka-storage beside ${chosen.target}.`)
     if (!formatted) {
-      await Install.runProgram(tool, ["format", "-t", clusterId(options.dataDir), "-c", file], {
+      await Install.runProgram(tool, ["format", "-t", clusterId(clusterDir), "-c", file], {
         timeoutMs: 60_000,
       })
     }
@@ -145,7 +163,7 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
   ]
-  if (!formatted) await format(java, classPath, file, clusterId(options.dataDir))
+  if (!formatted) await format(java, classPath, file, clusterId(clusterDir))
   return {
     ...common,
     command: java,
@@ -204,10 +222,11 @@ const classArchive = async (java: string, options: Options): Promise<string | un
   const [port, controllerPort] = await Promise.all([Ports.free(), Ports.free()])
   const logFile = path.join(folder, "kafka.log")
   try {
+    const { member: _, advertisedPort: __, ...alone } = options
     const child = new Child(
       await prepare(
         { how: "jars", why: "" },
-        { ...options, dataDir: path.join(folder, "data"), port, controllerPort, logFile, rehearsal },
+        { ...alone, dataDir: path.join(folder, "data"), port, controllerPort, logFile, rehearsal },
       ),
     )
     await child.start()
@@ -225,37 +244,49 @@ const settings = (options: {
   readonly dataDir: string
   readonly port: number
   readonly controllerPort: number
+  readonly advertisedPort?: number
+  readonly member?: Member
   readonly listenHost: string
-}): ReadonlyArray<readonly [string, string]> => [
-  ["process.roles", "broker,controller"],
-  ["node.id", "1"],
-  ["controller.quorum.voters", `1@127.0.0.1:${options.controllerPort}`],
-  [
-    "listeners",
-    `PLAINTEXT://${options.listenHost}:${options.port},CONTROLLER://127.0.0.1:${options.controllerPort}`,
-  ],
-  ["advertised.listeners", `PLAINTEXT://127.0.0.1:${options.port}`],
-  ["listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"],
-  ["controller.listener.names", "CONTROLLER"],
-  ["inter.broker.listener.name", "PLAINTEXT"],
-  ["log.dirs", options.dataDir],
-  ["auto.create.topics.enable", "false"],
-  ["offsets.topic.replication.factor", "1"],
-  // 50 partitions of offsets, the default, only slow down a single broker's first group.
-  ["offsets.topic.num.partitions", "8"],
-  ["transaction.state.log.replication.factor", "1"],
-  ["transaction.state.log.min.isr", "1"],
-  ["transaction.state.log.num.partitions", "4"],
-  ["share.coordinator.state.topic.replication.factor", "1"],
-  ["share.coordinator.state.topic.min.isr", "1"],
-  ["min.insync.replicas", "1"],
-  ["unclean.leader.election.enable", "false"],
-  ["group.initial.rebalance.delay.ms", "0"],
-  // After kill -9 a broker waits until its old session has ended: 4.4 s with these, 10.3 s with the defaults.
-  ["broker.session.timeout.ms", "2000"],
-  ["broker.heartbeat.interval.ms", "500"],
-  ["log.retention.hours", "168"],
-]
+}): ReadonlyArray<readonly [string, string]> => {
+  const { member } = options
+  const copies = String(member === undefined ? 1 : Math.min(3, member.controllerPorts.length))
+  const inSync = member === undefined ? "1" : "2"
+  return [
+    ["process.roles", "broker,controller"],
+    ["node.id", String(member?.id ?? 1)],
+    [
+      "controller.quorum.voters",
+      (member?.controllerPorts ?? [options.controllerPort])
+        .map((port, i) => `${i + 1}@127.0.0.1:${port}`)
+        .join(","),
+    ],
+    [
+      "listeners",
+      `PLAINTEXT://${options.listenHost}:${options.port},CONTROLLER://127.0.0.1:${options.controllerPort}`,
+    ],
+    ["advertised.listeners", `PLAINTEXT://127.0.0.1:${options.advertisedPort ?? options.port}`],
+    ["listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"],
+    ["controller.listener.names", "CONTROLLER"],
+    ["inter.broker.listener.name", "PLAINTEXT"],
+    ["log.dirs", options.dataDir],
+    ["auto.create.topics.enable", "false"],
+    ["offsets.topic.replication.factor", copies],
+    // 50 partitions of offsets, the default, only slow down a single broker's first group.
+    ["offsets.topic.num.partitions", "8"],
+    ["transaction.state.log.replication.factor", copies],
+    ["transaction.state.log.min.isr", inSync],
+    ["transaction.state.log.num.partitions", "4"],
+    ["share.coordinator.state.topic.replication.factor", copies],
+    ["share.coordinator.state.topic.min.isr", inSync],
+    ["min.insync.replicas", inSync],
+    ["unclean.leader.election.enable", "false"],
+    ["group.initial.rebalance.delay.ms", "0"],
+    // After kill -9 a broker waits until its old session has ended: 4.4 s with these, 10.3 s with the defaults.
+    ["broker.session.timeout.ms", "2000"],
+    ["broker.heartbeat.interval.ms", "500"],
+    ["log.retention.hours", "168"],
+  ]
+}
 
 /** Kafka's form of a UUID (16 bytes, base64url), kept beside the data it names. */
 const clusterId = (dataDir: string): string => {
@@ -302,7 +333,7 @@ const fetchJars = async (options: Options): Promise<void> => {
 }
 
 /** kafkajs takes 0.2 s to load, which most commands needn't spend. */
-const answers = async (port: number): Promise<boolean> => {
+const answers = async (port: number, advertisedPort: number): Promise<boolean> => {
   const probe = await import("./KafkaProbe.ts")
-  return probe.isReady(brokers(port))
+  return probe.isReady(brokers(port), advertisedPort)
 }

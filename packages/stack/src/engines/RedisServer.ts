@@ -50,13 +50,15 @@ const versionOf = (program: string): string => {
 
 /** How to run the server. */
 export interface Options {
-  readonly name: "redis" | "bus"
+  readonly name: string
   readonly dataDir: string
   readonly port: number
   readonly logFile: string
   readonly say: Install.Say
   /** `everysec`: a power failure may take the last second. `always`: nothing acknowledged is lost. */
   readonly appendFsync: "everysec" | "always"
+  /** Settings beyond those of every server here. */
+  readonly extra?: ReadonlyArray<string>
 }
 
 /** Address of a server started by this module. */
@@ -71,6 +73,7 @@ export const prepare = async (planned: Install.Plan, options: Options): Promise<
     ...["--save", "", "--appendonly", "yes", "--appendfsync", options.appendFsync],
     // A rush must fail loudly rather than lose keys.
     ...["--maxmemory-policy", "noeviction", "--daemonize", "no", "--tcp-backlog", "511"],
+    ...(options.extra ?? []),
   ]
   const common = {
     name: options.name,

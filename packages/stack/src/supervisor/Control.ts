@@ -39,6 +39,12 @@ export const presence = (dataDir: string): Presence | undefined => {
   }
 }
 
+/** What a restart may ask for: a newer build, and values over everything else that the service is told, for one life. */
+export interface Restart {
+  readonly build?: Build
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** The events so far, for those who connect late, and those to come. Bounded: a stack tells little. */
 export class Journal {
   readonly #kept: Array<Event> = []
@@ -114,7 +120,7 @@ export const serve = async (options: {
       if (action === "kill") return void finish(supervisor.killOne(name))
       if (action === "restart") {
         return void finish(
-          readJson(request).then((build) => supervisor.restart(name, build as Build | undefined)),
+          readJson(request).then((wish) => supervisor.restart(name, wish as Restart | undefined)),
         )
       }
     }

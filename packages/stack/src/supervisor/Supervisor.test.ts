@@ -6,6 +6,7 @@ import { envName } from "@floodgate/runtime/config/Ports"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import * as Ports from "../process/Ports.ts"
 import { facts, type Service } from "../Services.ts"
+import * as Shape from "../Shape.ts"
 import type { Event } from "./Events.ts"
 import { Supervisor } from "./Supervisor.ts"
 
@@ -51,7 +52,7 @@ describe("Supervisor", () => {
       portBase: 21_000,
       selection: { services: new Set(chosen), engines: new Set() },
       wishes: { jaeger: false, bus: "redis" },
-      edges: 1,
+      shape: Shape.single,
       env,
       build: { folder: build, problem: undefined },
       report: (event) => events.push(event),

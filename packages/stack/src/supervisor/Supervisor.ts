@@ -13,6 +13,7 @@ import type { Plan } from "../engines/Install.ts"
 import * as Jaeger from "../engines/Jaeger.ts"
 import * as Kafka from "../engines/Kafka.ts"
 import * as MariaDb from "../engines/MariaDb.ts"
+import * as RedisCluster from "../engines/RedisCluster.ts"
 import * as RedisServer from "../engines/RedisServer.ts"
 import { Child, type LaunchSpec } from "../process/Child.ts"
 import * as Ports from "../process/Ports.ts"
@@ -29,6 +30,7 @@ import {
   type Service,
   services,
 } from "../Services.ts"
+import * as Shape from "../Shape.ts"
 import { StackError } from "../StackError.ts"
 import type { Event } from "./Events.ts"
 import type { ComponentStatus, Status } from "./Status.ts"
@@ -48,8 +50,7 @@ export interface Options {
   readonly portBase: number
   readonly selection: Selection
   readonly wishes: EngineWishes
-  /** How many edges. */
-  readonly edges: number
+  readonly shape: Shape.Shape
   readonly env: Environment
   readonly build: Build
   readonly report: (event: Event) => void
@@ -121,18 +122,7 @@ export class Supervisor {
 
     const stores: Array<Promise<void>> = []
     if (wanted.has("mysql")) stores.push(this.#bringMysql(mysql, secrets))
-    if (wanted.has("redis")) {
-      stores.push(
-        this.#engine("redis", redis, RedisServer.url(this.#port("redis")), () =>
-          RedisServer.prepare(redis, {
-            name: "redis",
-            ...this.#place("redis"),
-            port: this.#port("redis"),
-            appendFsync: "everysec",
-          }),
-        ),
-      )
-    }
+    if (wanted.has("redis")) stores.push(this.#bringRedis(redis))
     const bus = wanted.has("bus") ? this.#bringBus(busPlan) : Promise.resolve()
     await Promise.all([
       this.#bringJaeger(jaeger),
@@ -195,16 +185,86 @@ export class Supervisor {
     )
   }
 
+  async #bringRedis(chosen: Plan): Promise<void> {
+    const nodes = this.#redisNodes
+    await Promise.all(
+      nodes.map(({ name, port, gossipPort }) =>
+        this.#engine(name, chosen, RedisServer.url(port), () =>
+          RedisServer.prepare(chosen, {
+            name,
+            ...this.#place(name),
+            port,
+            appendFsync: "everysec",
+            extra: nodes.length === 1 ? [] : RedisCluster.settings(gossipPort),
+          }),
+        ),
+      ),
+    )
+    if (nodes.length === 1 || chosen.how === "url") return
+    if (chosen.how === "docker") throw new StackError("A Redis cluster needs redis-server on this machine.")
+    await this.#step("redis cluster", async () => {
+      await RedisCluster.form(nodes)
+      return "three primaries, a replica each"
+    })
+  }
+
+  get #redisNodes(): ReadonlyArray<{
+    readonly name: string
+    readonly port: number
+    readonly gossipPort: number
+  }> {
+    const count = this.#options.shape.redis === "cluster" ? Shape.CLUSTER_NODES : 1
+    return Array.from({ length: count }, (_, i) => ({
+      name: engineName("redis", i + 1),
+      port: this.#port("redis", i + 1),
+      gossipPort: this.#port("redisGossip", i + 1),
+    }))
+  }
+
+  /** What services are told of Redis. */
+  get #redisUrl(): string {
+    const ports = this.#redisNodes.map(({ port }) => port)
+    return ports.length === 1
+      ? RedisServer.url(this.#options.shape.via.redis ?? ports[0]!)
+      : RedisCluster.url(ports)
+  }
+
+  get #brokerNumbers(): ReadonlyArray<number> {
+    return Array.from({ length: this.#options.shape.brokers }, (_, i) => i + 1)
+  }
+
+  /** What services are told of Kafka. */
+  get #kafkaBrokers(): string {
+    return this.#brokerNumbers.map((number) => Kafka.brokers(this.#advertised(number))).join(",")
+  }
+
+  #advertised(broker: number): number {
+    return (broker === 1 ? this.#options.shape.via.kafka : undefined) ?? this.#port("kafka", broker)
+  }
+
   async #bringBus(chosen: EnginePlans["bus"]): Promise<void> {
     const { root } = this.#options
     if (chosen.kind === "kafka") {
-      const port = this.#port("kafka")
-      await this.#engine("kafka", chosen, Kafka.brokers(port), () =>
-        Kafka.prepare(chosen, {
-          ...this.#place("kafka"),
-          port,
-          controllerPort: this.#port("kafkaController"),
-          root,
+      const numbers = this.#brokerNumbers
+      const controllerPorts = numbers.map((number) => this.#port("kafkaController", number))
+      await Promise.all(
+        numbers.map((number) => {
+          const name = engineName("kafka", number)
+          const port = this.#port("kafka", number)
+          return this.#engine(name, chosen, Kafka.brokers(port), () =>
+            Kafka.prepare(chosen, {
+              ...this.#place(name),
+              port,
+              controllerPort: controllerPorts[number - 1]!,
+              advertisedPort: this.#advertised(number),
+              root,
+              ...(numbers.length === 1
+                ? {}
+                : {
+                    member: { id: number, controllerPorts, clusterDir: this.#place("kafka-cluster").dataDir },
+                  }),
+            }),
+          )
         }),
       )
     } else {
@@ -228,10 +288,10 @@ export class Supervisor {
     )
   }
 
-  /** One of each service, and as many edges as were asked for. */
+  /** As many of each service as the shape says. */
   get #instances(): ReadonlyArray<Instance> {
     return this.#chosen.flatMap((service) =>
-      Array.from({ length: service === "edge" ? this.#options.edges : 1 }, (_, i) => ({
+      Array.from({ length: Shape.instancesOf(this.#options.shape, service) }, (_, i) => ({
         service,
         number: i + 1,
       })),
@@ -362,6 +422,7 @@ export class Supervisor {
   #wantedPorts(): ReadonlyArray<readonly [name: PortTable.PortName, instance: number]> {
     const { selection } = this.#options
     const wanted: Array<PortTable.PortName> = []
+    const engines: Array<readonly [PortTable.PortName, number]> = []
     const ofServices = this.#instances.flatMap(({ service, number }) =>
       [facts[service].port, facts[service].opsPort].map((name) => [name, number] as const),
     )
@@ -369,16 +430,22 @@ export class Supervisor {
     const { mysql, redis, bus, jaeger } = this.#plans
     const starts = (name: "mysql" | "redis" | "bus" | "jaeger", chosen: Plan) =>
       selection.engines.has(name) && chosen.how !== "url" && chosen.how !== "none"
-    if (starts("redis", redis)) wanted.push("redis")
+    if (starts("redis", redis)) {
+      const { length } = this.#redisNodes
+      for (let i = 1; i <= length; i++) {
+        engines.push(["redis", i])
+        if (length > 1) engines.push(["redisGossip", i])
+      }
+    }
     if (starts("mysql", mysql)) wanted.push("mysql")
-    if (starts("bus", bus))
-      wanted.push(
-        ...(bus.kind === "kafka" ? (["kafka", "kafkaController"] as const) : (["redisBus"] as const)),
-      )
+    if (starts("bus", bus)) {
+      if (bus.kind === "bus") wanted.push("redisBus")
+      else for (const i of this.#brokerNumbers) engines.push(["kafka", i], ["kafkaController", i])
+    }
     if (starts("jaeger", jaeger)) {
       wanted.push("jaegerOtlpHttp", "jaegerOtlpGrpc", "jaegerQuery", "jaegerThriftHttp", "jaegerAdmin")
     }
-    return [...ofServices, ...wanted.map((name) => [name, 1] as const)]
+    return [...ofServices, ...engines, ...wanted.map((name) => [name, 1] as const)]
   }
 
   async #checkPorts(): Promise<void> {
@@ -408,9 +475,24 @@ export class Supervisor {
     return `${facts[name].scheme}://127.0.0.1:${this.#port(facts[name].port, instance)}`
   }
 
+  /** Where the other services find one that runs more than once, or that is reached by way of somebody else. */
+  #peers(): Record<string, string> {
+    const { shape } = this.#options
+    return Object.fromEntries(
+      (["identity", "inventory", "ordering", "payment"] as const)
+        .filter((name) => Shape.instancesOf(shape, name) > 1 || shape.via[name] !== undefined)
+        .map((name) => {
+          const ports = Array.from({ length: Shape.instancesOf(shape, name) }, (_, i) =>
+            i === 0 ? (shape.via[name] ?? this.#port(name)) : this.#port(name, i + 1),
+          )
+          return [`${name.toUpperCase()}_URL`, ports.map((port) => `127.0.0.1:${port}`).join(",")]
+        }),
+    )
+  }
+
   /** What a service of this stack is told, unless the environment says otherwise. */
   #environment(service?: Service): Record<string, string | undefined> {
-    const { env, root, portBase, dataDir } = this.#options
+    const { env, root, portBase, dataDir, shape } = this.#options
     const fixed = { FLOODGATE_ROOT: root, PORT_BASE: String(portBase) }
     const secrets = this.#secrets
     if (secrets === undefined || this.#plans === undefined) return { ...env, ...fixed }
@@ -423,11 +505,14 @@ export class Supervisor {
       AUDIT_HEAD_FILE: auditHeadFile(dataDir),
       PUBLIC_URL: this.#serviceUrl("edge"),
       SANDBOX_URL: this.#serviceUrl("sandbox"),
+      ...this.#peers(),
     }
-    if (redis.how !== "url") defaults["REDIS_URL"] = RedisServer.url(this.#port("redis"))
+    if (redis.how !== "url") defaults["REDIS_URL"] = this.#redisUrl
     if (bus.how !== "url") {
-      if (bus.kind === "kafka") defaults["KAFKA_BROKERS"] = Kafka.brokers(this.#port("kafka"))
-      else defaults["REDIS_BUS_URL"] = RedisServer.url(this.#port("redisBus"))
+      if (bus.kind === "kafka") {
+        defaults["KAFKA_BROKERS"] = this.#kafkaBrokers
+        defaults["KAFKA_REPLICATION_FACTOR"] = String(shape.brokers)
+      } else defaults["REDIS_BUS_URL"] = RedisServer.url(shape.via.redisBus ?? this.#port("redisBus"))
     }
     if (jaeger.how === "none" || !this.#options.selection.engines.has("jaeger")) {
       defaults["OTEL_TRACES_EXPORTER"] = "none"
@@ -438,15 +523,25 @@ export class Supervisor {
     }
     const database = service === undefined ? undefined : facts[service].database
     if (mysql.how !== "url" && database !== undefined) {
-      const url = Databases.serviceUrl(this.#port("mysql"), database, mysqlPasswords[database])
+      const url = Databases.serviceUrl(
+        shape.via.mysql ?? this.#port("mysql"),
+        database,
+        mysqlPasswords[database],
+      )
       defaults[`MYSQL_URL_${database.toUpperCase()}`] = url
     }
     // What is set but empty counts as absent everywhere else, so it doesn't override here either.
     const said = Object.fromEntries(Object.entries(env).filter(([key]) => given(env, key) !== undefined))
-    return { ...defaults, ...said, ...fixed }
+    const told = shape.told.filter((each) => each.service === undefined || each.service === service)
+    return {
+      ...defaults,
+      ...said,
+      ...fixed,
+      ...Object.fromEntries(told.map(({ key, value }) => [key, value])),
+    }
   }
 
-  #serviceSpec(instance: Instance): LaunchSpec {
+  #serviceSpec(instance: Instance, env: Readonly<Record<string, string>> = {}): LaunchSpec {
     const { service, number } = instance
     const name = instanceName(instance)
     const { port, opsPort } = facts[service]
@@ -463,7 +558,7 @@ export class Supervisor {
       command: process.execPath,
       args: ["--enable-source-maps", path.join(this.#build.folder, `${service}.js`)],
       cwd: this.#options.root,
-      env: { ...this.#environment(service), ...ownPorts },
+      env: { ...this.#environment(service), ...ownPorts, ...env },
       logFile: path.join(this.#options.dataDir, "logs", `${name}.log`),
       isReady: () => answersOk(ops, "/readyz"),
       readyTimeoutMs: serviceReadyMs,
@@ -481,8 +576,14 @@ export class Supervisor {
     throw new StackError(`${why} It runs: ${[...this.#children.keys()].join(", ")}.`)
   }
 
-  /** Stops it politely if it runs, starts it again, and returns when it is ready. A service takes a newer build along. */
-  async restart(name: string, build?: Build): Promise<void> {
+  /**
+   * Stops it politely if it runs, starts it again, and returns when it is ready. A service takes a newer build along,
+   * and `env` over everything else that it is told, for this one life.
+   */
+  async restart(
+    name: string,
+    { build, env }: { readonly build?: Build; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
     let child = this.#find(name)
     const instance = instanceOf(name)
     if (build !== undefined && instance !== undefined) {
@@ -491,7 +592,7 @@ export class Supervisor {
     }
     await child.stop()
     if (instance !== undefined) {
-      child = new Child(this.#serviceSpec(instance))
+      child = new Child(this.#serviceSpec(instance, env))
       this.#children.set(name, child)
     }
     await this.#launch(child)
@@ -560,7 +661,10 @@ export class Supervisor {
       }),
     )
     const all = new Map<string, ComponentStatus>([...entries, ...this.#external])
-    const order = [...this.#instances.map(instanceName), "redis", "mysql", "kafka", "bus", "jaeger"]
+    const engines = ["redis", "mysql", "kafka", "bus", "jaeger"].flatMap((kind) =>
+      [1, 2, 3, 4, 5, 6].map((number) => engineName(kind, number)),
+    )
+    const order = [...this.#instances.map(instanceName), ...engines]
     return Object.fromEntries(
       order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : [])),
     ) as Status
@@ -572,13 +676,18 @@ export class Supervisor {
   }
 
   #engineUrl(name: string): string {
-    switch (name) {
+    const [kind = name, number = "1"] = name.split("-")
+    if (kind === "redis" && number !== "1") return RedisServer.url(this.#port("redis", Number(number)))
+    if (kind === "kafka" && number !== "1") return Kafka.brokers(this.#port("kafka", Number(number)))
+    switch (kind) {
       case "mysql":
         return MariaDb.rootUrl(this.#port("mysql"))
-      case "redis":
-        return RedisServer.url(this.#port("redis"))
+      case "redis": {
+        const ports = this.#redisNodes.map(({ port }) => port)
+        return ports.length === 1 ? RedisServer.url(ports[0]!) : RedisCluster.url(ports)
+      }
       case "kafka":
-        return Kafka.brokers(this.#port("kafka"))
+        return this.#brokerNumbers.map((each) => Kafka.brokers(this.#port("kafka", each))).join(",")
       case "bus":
         return RedisServer.url(this.#port("redisBus"))
       default:
@@ -586,6 +695,9 @@ export class Supervisor {
     }
   }
 }
+
+/** The first of a kind has its name, the second is `redis-2`. */
+const engineName = (kind: string, number: number): string => (number === 1 ? kind : `${kind}-${number}`)
 
 const hidePassword = (text: string): string => text.replace(/:\/\/([^:@/]*):[^@/]*@/, "://$1:…@")
 
