@@ -227,8 +227,4 @@ export class World extends Scheduler {
   get violation(): string | undefined {
     return this.broken
   }
-
-  tellStory(who: string, what: string): void {
-    this.story?.(who, what)
-  }
 }

@@ -39,6 +39,20 @@ export class Scheduler {
   tellsOnlyChanges = false
   story: ((who: string, what: string) => void) | undefined
 
+  /** The step at hand, in calm: told only if something comes of it. */
+  private untold: readonly [who: string, what: string] | undefined
+
+  private tellUntold(): void {
+    if (this.untold !== undefined) this.story?.(...this.untold)
+    this.untold = undefined
+  }
+
+  /** Tells what somebody was answered, after the step that led to it. */
+  tellStory(who: string, what: string): void {
+    this.tellUntold()
+    this.story?.(who, what)
+  }
+
   /** How often anything outside was changed. */
   get changes(): number {
     return 0
@@ -153,11 +167,13 @@ export class Scheduler {
       if (process.program !== undefined) this.begin(process, process.program())
       return
     }
-    const { what } = process.pending!
-    if (!this.tellsOnlyChanges) this.story?.(process.name, what)
+    const told: readonly [string, string] = [process.name, process.pending!.what]
+    if (this.tellsOnlyChanges) this.untold = told
+    else this.story?.(...told)
     const before = this.changes
     this.advance(process, undefined)
-    if (this.tellsOnlyChanges && this.changes !== before) this.story?.(process.name, what)
+    if (this.changes !== before) this.tellUntold()
+    this.untold = undefined
   }
 
   /** Lets a process go on with what a fault does to it; nothing where it isn't at something outside. */
