@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `pnpm test`: the packages' own tests on real engines, then the black-box tests on a whole stack, one after the other
-// because both want all of a small machine. Arguments go to vitest. Ends with "N passed, N failed".
+// `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack, one
+// after the other because each wants all of a small machine. Arguments go to vitest. Ends with "N passed, N failed".
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -53,7 +53,7 @@ process.on("SIGINT", () => undefined)
 
 let passed = 0
 let failed = 0
-for (const project of ["packages", "e2e"]) {
+for (const project of ["simulation", "packages", "e2e"]) {
   const counts = await run(project, process.argv.slice(2))
   passed += counts.passed
   failed += counts.failed
