@@ -126,6 +126,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     trustedProxies: trust([])!,
     hsts: false,
     sampleShare: 0,
+    drainNoticeMs: 0,
     ...overrides,
   })
 
