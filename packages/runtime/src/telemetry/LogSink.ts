@@ -64,6 +64,8 @@ export const stdout: Target = (chunk) => {
 /** A file that is appended to. Opened at first use, and again after a failure, so that a full disk heals by itself. */
 export const file = (path: string): { readonly target: Target; readonly close: () => void } => {
   let fd: number | undefined
+  /** The file ends within a line: the disk was full in the middle of it. */
+  let torn = false
   const close = (): void => {
     const open = fd
     fd = undefined
@@ -79,8 +81,11 @@ export const file = (path: string): { readonly target: Target; readonly close: (
     target: (chunk) => {
       try {
         fd ??= Fs.openSync(path, "a", 0o640)
-        const bytes = Buffer.from(chunk)
-        for (let at = 0; at < bytes.length; ) at += Fs.writeSync(fd, bytes, at)
+        const bytes = Buffer.from(torn ? `\n${chunk}` : chunk)
+        for (let at = 0; at < bytes.length; ) {
+          at += Fs.writeSync(fd, bytes, at)
+          torn = at < bytes.length
+        }
         return true
       } catch {
         close()
