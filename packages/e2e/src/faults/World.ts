@@ -26,7 +26,7 @@ import { Ledger } from "./Ledger.ts"
 import { patient } from "./Patience.ts"
 
 /** Which stack a row needs. */
-export type WorldName = "sale" | "cluster" | "brokers"
+export type WorldName = "sale" | "cluster" | "brokers" | "streams"
 
 /** What services reach by way of a proxy of ours, in the stacks that have one server of each engine. */
 export const proxied = ["mysql", "redis", "kafka", "identity", "inventory", "ordering", "payment"] as const
@@ -47,6 +47,7 @@ const kinds: Readonly<Record<WorldName, Kind>> = {
     proxies: ["mysql", "kafka"],
     instances: 6,
   },
+  streams: { shape: ["--replicas", "2", "--bus", "redis"], proxies: ["mysql", "redis"], instances: 2 },
   brokers: {
     shape: ["--instances", "ordering=2", "--brokers", "3"],
     proxies: ["mysql", "redis"],
@@ -271,8 +272,19 @@ export class World {
     const dead = Object.entries(status).filter(([, { state }]) => state === "exited" || state === "stopped")
     // Engines first: a service isn't ready without them.
     const isEngine = (name: string) => /^(mysql|redis|kafka|bus)/.test(name)
-    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.stack.restart(name)))
-    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.stack.restart(name)))
+    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.#revive(name)))
+    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.#revive(name)))
+  }
+
+  /** A service that doesn't find its database in time ends, as an orchestrator expects of it, and is started again. */
+  async #revive(name: string): Promise<void> {
+    for (const untilMs = Date.now() + patient(READY_MS); ; ) {
+      try {
+        return await this.stack.restart(name)
+      } catch (cause) {
+        if (Date.now() > untilMs) throw cause
+      }
+    }
   }
 
   /** Returns when every component says that it is ready. */
