@@ -148,12 +148,24 @@ export class World {
     const serviceKey = Secrets.serviceKey(Secrets.load(this.stack.data))
     const identity = `127.0.0.1:${this.stack.port("identity")}`
     const first = this.#buyers.length === 0
-    this.#buyers = await gather({
-      dataDir: this.stack.data,
-      identity,
-      serviceKey,
-      count: BUYERS,
-      progress: () => {},
+    // Those who are there already are kept, so a busy identity only takes longer.
+    let trouble: unknown
+    this.#buyers = await poll(
+      "every buyer is signed in",
+      () =>
+        gather({
+          dataDir: this.stack.data,
+          identity,
+          serviceKey,
+          count: BUYERS,
+          progress: () => {},
+        }).catch((cause: unknown) => {
+          trouble = cause
+          return undefined
+        }),
+      patient(30_000),
+    ).catch((cause) => {
+      throw trouble ?? cause
     })
     this.#operator = (await this.edges[0]!.demo("operator")).token
     this.#admin = (await this.edges[0]!.demo("admin")).token
