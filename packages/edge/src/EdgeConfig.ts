@@ -22,6 +22,8 @@ export interface Settings {
   readonly hsts: boolean
   /** The share of traces recorded, 0 to 1. */
   readonly sampleShare: number
+  /** How long an edge that is told to stop still takes connections (ms). */
+  readonly drainNoticeMs: number
 }
 
 const list = (key: string): Config.Config<ReadonlyArray<string>> =>
@@ -78,6 +80,25 @@ const sampleShare: Config.Config<number> = Config.all([Telemetry.tracesExporter,
   Config.map(([exporter, ratio]) => (exporter === "none" ? 0 : ratio)),
 )
 
+const MAX_NOTICE_MS = 4_000
+
+/**
+ * `EDGE_DRAIN_NOTICE_MS`: how long an edge that is told to stop goes on taking connections, so that whoever sends them
+ * learns first that it goes: by `/readyz`, which says so at once, and by `connection: close`. Longer than a balancer's
+ * time between two probes; with the time that open requests get, it must fit into the 10 s of a stop.
+ */
+const drainNoticeMs: Config.Config<number> = Config.string("EDGE_DRAIN_NOTICE_MS").pipe(
+  Config.withDefault("1500"),
+  Config.mapOrFail((text) => {
+    const ms = Number(text)
+    return /^\d+$/.test(text) && ms <= MAX_NOTICE_MS
+      ? Either.right(ms)
+      : Either.left(
+          ConfigError.InvalidData(["EDGE_DRAIN_NOTICE_MS"], `must be from 0 to ${MAX_NOTICE_MS} ms`),
+        )
+  }),
+)
+
 export const config: Config.Config<Settings> = Config.all({
   port: AppConfig.port("edge"),
   host,
@@ -85,6 +106,7 @@ export const config: Config.Config<Settings> = Config.all({
   trustedProxies,
   hsts: Config.map(AppConfig.appEnv, (env) => env !== "dev"),
   sampleShare,
+  drainNoticeMs,
 })
 
 export class EdgeConfig extends Context.Tag("@floodgate/edge/EdgeConfig")<EdgeConfig, Settings>() {

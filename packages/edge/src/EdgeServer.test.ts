@@ -462,4 +462,21 @@ describe("closing", () => {
       assert.isTrue(Exit.isFailure(after), `still listening on ${port}`)
     }),
   )
+
+  it.scopedLive("an edge that is told to stop takes new connections until its notice is over", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(TestEdge.layer({}, { drainNoticeMs: 1_000 }), scope)
+      const { ask, port } = yield* Effect.provide(TestEdge.TestEdge, context)
+      const readiness = yield* Effect.provide(Readiness, context)
+      yield* readiness.drain
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep(100)
+      const late = yield* ask("/livez")
+      assert.strictEqual(late.status, 200)
+      assert.strictEqual(late.headers.connection, "close")
+      yield* Fiber.join(closing)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(ask("/livez"))), `still listening on ${port}`)
+    }),
+  )
 })

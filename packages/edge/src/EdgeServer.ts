@@ -176,9 +176,13 @@ const listen = (server: Http.Server, host: string, port: number): Effect.Effect<
     })
   })
 
-/** No new connections; idle ones end at once, those at work after their answer, all of them after the grace. */
-const close = (server: Http.Server): Effect.Effect<void> =>
-  Effect.async((resume) => {
+/**
+ * While the notice lasts, everybody is still served: the process says already that it isn't ready, and asks those it
+ * answers to come back elsewhere. Then no new connections; idle ones end at once, those at work after their answer, all
+ * of them after the grace.
+ */
+const close = (server: Http.Server, noticeMs: number): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
     const idle = setInterval(() => server.closeIdleConnections(), 50)
     const last = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
     server.close(() => {
@@ -186,10 +190,10 @@ const close = (server: Http.Server): Effect.Effect<void> =>
       clearTimeout(last)
       resume(Effect.void)
     })
-  })
+  }).pipe(Effect.delay(noticeMs))
 
 export const make = Effect.gen(function* () {
-  const { host, hsts, port } = yield* EdgeConfig
+  const { drainNoticeMs, host, hsts, port } = yield* EdgeConfig
   const security = SecurityHeaders.make(hsts)
   const serverClock = yield* ServerClock
   const { hub } = yield* Push
@@ -211,7 +215,7 @@ export const make = Effect.gen(function* () {
     // One open stream would keep the server from closing.
     Effect.zipRight(
       Effect.sync(() => hub.endAll()),
-      close(server),
+      close(server, drainNoticeMs),
     ),
   )
   yield* Effect.logInfo(`listening on ${host}:${got}`)

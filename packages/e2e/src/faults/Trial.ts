@@ -216,8 +216,13 @@ export class Trial {
     return { violations, sellsAgainMs, atRestMs, notes: [...this.notes, this.#summary()] }
   }
 
-  /** Takes this trial's products out of what a later recovery rebuilds, so that many trials fit on one stack. */
-  async retire(): Promise<void> {
+  /**
+   * Whatever came of it: nobody asks or looks any more, and this trial's products are no longer among those that a
+   * recovery rebuilds, so that many trials fit on one stack.
+   */
+  async end(): Promise<void> {
+    this.#sampling = false
+    await Promise.all([this.#sampler, ...this.sales.map(({ crowd }) => crowd.stop())])
     for (const { productId } of this.sales) {
       await this.world.ledger.rows(
         "UPDATE inventory.product SET end_time = UTC_TIMESTAMP(3) - INTERVAL 2 DAY WHERE id = ?",

@@ -26,7 +26,7 @@ import { Ledger } from "./Ledger.ts"
 import { patient } from "./Patience.ts"
 
 /** Which stack a row needs. */
-export type WorldName = "sale" | "cluster" | "brokers"
+export type WorldName = "sale" | "cluster" | "brokers" | "streams"
 
 /** What services reach by way of a proxy of ours, in the stacks that have one server of each engine. */
 export const proxied = ["mysql", "redis", "kafka", "identity", "inventory", "ordering", "payment"] as const
@@ -47,6 +47,7 @@ const kinds: Readonly<Record<WorldName, Kind>> = {
     proxies: ["mysql", "kafka"],
     instances: 6,
   },
+  streams: { shape: ["--replicas", "2", "--bus", "redis"], proxies: ["mysql", "redis"], instances: 2 },
   brokers: {
     shape: ["--instances", "ordering=2", "--brokers", "3"],
     proxies: ["mysql", "redis"],
@@ -147,12 +148,24 @@ export class World {
     const serviceKey = Secrets.serviceKey(Secrets.load(this.stack.data))
     const identity = `127.0.0.1:${this.stack.port("identity")}`
     const first = this.#buyers.length === 0
-    this.#buyers = await gather({
-      dataDir: this.stack.data,
-      identity,
-      serviceKey,
-      count: BUYERS,
-      progress: () => {},
+    // Those who are there already are kept, so a busy identity only takes longer.
+    let trouble: unknown
+    this.#buyers = await poll(
+      "every buyer is signed in",
+      () =>
+        gather({
+          dataDir: this.stack.data,
+          identity,
+          serviceKey,
+          count: BUYERS,
+          progress: () => {},
+        }).catch((cause: unknown) => {
+          trouble = cause
+          return undefined
+        }),
+      patient(30_000),
+    ).catch((cause) => {
+      throw trouble ?? cause
     })
     this.#operator = (await this.edges[0]!.demo("operator")).token
     this.#admin = (await this.edges[0]!.demo("admin")).token
@@ -271,8 +284,19 @@ export class World {
     const dead = Object.entries(status).filter(([, { state }]) => state === "exited" || state === "stopped")
     // Engines first: a service isn't ready without them.
     const isEngine = (name: string) => /^(mysql|redis|kafka|bus)/.test(name)
-    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.stack.restart(name)))
-    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.stack.restart(name)))
+    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.#revive(name)))
+    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.#revive(name)))
+  }
+
+  /** A service that doesn't find its database in time ends, as an orchestrator expects of it, and is started again. */
+  async #revive(name: string): Promise<void> {
+    for (const untilMs = Date.now() + patient(READY_MS); ; ) {
+      try {
+        return await this.stack.restart(name)
+      } catch (cause) {
+        if (Date.now() > untilMs) throw cause
+      }
+    }
   }
 
   /** Returns when every component says that it is ready. */

@@ -155,6 +155,7 @@ const make = (times: RelayTimes) =>
         yield* redisTrouble.worked
         if (rows.length === 0) return false
         lastSeen = yield* Clock.currentTimeMillis
+        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.read")
         yield* produce(shard, yield* entriesOf(shard, rows))
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.produced")
         cursor = rows.at(-1)![0]

@@ -24,6 +24,7 @@ import * as Telemetry from "../telemetry/Telemetry.ts"
 import * as LogLevelRoute from "./LogLevelRoute.ts"
 import * as OpsServer from "./OpsServer.ts"
 import * as Readiness from "./Readiness.ts"
+import * as ShiftedClock from "./ShiftedClock.ts"
 
 /** The longest that stopping may take (ms). */
 export const DRAIN_BOUND_MS = 10_000
@@ -195,6 +196,8 @@ export const run = <E>(options: RunOptions<E>): void => {
     Effect.provide(services),
     Effect.provide(Telemetry.layer(options.service)),
     (service) => Effect.zipRight(checkConfiguration(options), service),
+    (service) =>
+      globalThis.__FLOODGATE_FAULTS__ ? Effect.zipRight(ShiftedClock.install(), service) : service,
     // Only configuration and telemetry can fail here, so there is no log yet to say it in.
     Effect.catchAllCause((cause) => Effect.as(Effect.provide(report(cause), plainLog), 1)),
     Effect.provide(AppConfig.providerLayer),

@@ -46,6 +46,8 @@ export const make = (file: string, rotation: Rotation): RotatingFile => {
   let stream: RotatingFileStream | undefined
   let closedUntil = 0
   let lost = 0
+  /** The file may end within a line: the disk was full in the middle of it. */
+  let torn = false
 
   const open = (): RotatingFileStream => {
     const opened = createStream(nameOf(Path.basename(file)), {
@@ -72,9 +74,12 @@ export const make = (file: string, rotation: Rotation): RotatingFile => {
       stream ??= open()
       if (stream.writableLength > MAX_HELD_CHARS) return false
       const lines = chunk.split("\n").length - 1
-      stream.write(chunk, (error) => {
-        if (error) lost += lines
+      stream.write(torn ? `\n${chunk}` : chunk, (error) => {
+        if (!error) return
+        lost += lines
+        torn = true
       })
+      torn = false
       return true
     },
     close: (done) => {
