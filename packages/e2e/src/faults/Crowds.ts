@@ -38,7 +38,7 @@ export const insist = async (ask: () => Promise<Answer>, limitMs: number): Promi
       return answer
     }
     if (Date.now() > untilMs) return undefined
-    await sleep(100)
+    await sleep(250)
   }
 }
 

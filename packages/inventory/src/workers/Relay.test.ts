@@ -20,7 +20,7 @@ const times: Relay.RelayTimes = { lease: 600, poll: 50, scan: 200, sweep: 50, ag
 /** A bus of one process, that can be down. */
 class FakeBus extends Context.Tag("test/FakeBus")<
   FakeBus,
-  { down: boolean; readonly messages: Array<OutgoingMessage & { readonly topic: string }> }
+  { down: boolean; life: string; readonly messages: Array<OutgoingMessage & { readonly topic: string }> }
 >() {}
 
 const bus = Layer.effect(
@@ -32,9 +32,9 @@ const bus = Layer.effect(
         for (const message of messages) state.messages.push({ ...message, topic })
         return Effect.void
       })
-    return { publish } as unknown as Context.Tag.Service<EventBus>
+    return { publish, incarnation: Effect.sync(() => state.life) } as unknown as Context.Tag.Service<EventBus>
   }),
-).pipe(Layer.provideMerge(Layer.sync(FakeBus, () => ({ down: false, messages: [] }))))
+).pipe(Layer.provideMerge(Layer.sync(FakeBus, () => ({ down: false, life: "first", messages: [] }))))
 
 const quiet = { published: () => Effect.void, deleting: () => Effect.void }
 
@@ -109,6 +109,25 @@ withLayer(environment, { excludeTestServices: true })("Relay", (it) => {
         yield* decide(messages.map((m) => m.key))
         yield* eventually(lengthOf(id), (n) => n === 0)
       }),
+  )
+
+  it.scoped("a bus that begins another life is given what is open again, however young", () =>
+    Effect.gen(function* () {
+      const bus = yield* FakeBus
+      yield* Layer.build(Relay.layerWith({ ...times, again: 600_000 })).pipe(
+        Effect.provideService(RelayHooks, quiet),
+      )
+      const id = yield* product()
+      const order_num = yield* buy(id, 1)
+      yield* eventually(copiesOf(order_num), (n) => n === 1)
+      // Long enough for the first life to be known.
+      yield* Effect.sleep(3 * times.sweep)
+      assert.strictEqual(yield* copiesOf(order_num), 1)
+      bus.life = "second"
+      yield* eventually(copiesOf(order_num), (n) => n === 2)
+      yield* decide([order_num])
+      yield* eventually(lengthOf(id), (n) => n === 0)
+    }),
   )
 
   it.scoped("what was reserved while no relay ran is found by the scan", () =>

@@ -115,6 +115,9 @@ const make = (times: RelayTimes) =>
     const redisTrouble = Trouble.make("reading the shards' streams")
     const outcomeTrouble = Trouble.make("asking ordering for outcomes")
 
+    /** How often the bus began another life, as far as this process saw: what it had been given may be gone. */
+    let lives = 0
+
     const lease = (shard: number, ms: number): Effect.Effect<boolean, RedisError> =>
       SaleScripts.lease.run([ShardKeys.relayLease(shard)], [token, ms]).pipe(
         Effect.provide(context),
@@ -146,11 +149,16 @@ const make = (times: RelayTimes) =>
     const relayShard = Effect.fnUntraced(function* (shard: number) {
       /** Id of the last entry that the bus took; empty: start at the oldest. */
       let cursor = ""
+      let life = lives
       let againAt = 0
       let againMs = times.again
       let lastSeen = yield* Clock.currentTimeMillis
 
       const produceNext = Effect.fnUntraced(function* () {
+        if (life !== lives) {
+          life = lives
+          cursor = ""
+        }
         const rows = yield* range(shard, cursor === "" ? "-" : `(${cursor}`, "+")
         yield* redisTrouble.worked
         if (rows.length === 0) return false
@@ -330,6 +338,23 @@ const make = (times: RelayTimes) =>
       Effect.zipRight(Effect.catchAll(scan, redisTrouble.failed), Effect.sleep(times.scan)),
     )
 
+    /** A bus that forgot what it had is given every open entry again, without waiting for each to grow old. */
+    const busWatch = Effect.gen(function* () {
+      let known = ""
+      while (true) {
+        const found = yield* Effect.option(bus.incarnation)
+        if (Option.isSome(found) && found.value !== known) {
+          if (known !== "") {
+            lives++
+            yield* Effect.logWarning("the bus began another life: open reservations are sent again")
+          }
+          known = found.value
+        }
+        yield* Effect.sleep(times.sweep)
+      }
+    })
+
+    yield* Effect.forkScoped(busWatch)
     yield* Effect.forkScoped(hinted)
     yield* Effect.forkScoped(scanner)
   })

@@ -419,6 +419,9 @@ const closePool = (pool: Driver.Pool): Effect.Effect<void> =>
     pool.end(() => resume(Effect.void))
   }).pipe(Effect.disconnect, Effect.interruptible, Effect.timeout("1 second"), Effect.ignore)
 
+/** No request waits for a start: the first connection of a busy server may take its time. */
+const VERIFY_MS = 15_000
+
 /** The promises that correctness rests on: asked of the server, since a proxy or an init script may undo them. */
 const verify = (mysql: MysqlService): Effect.Effect<void, AppConfig.ConfigInvalid | MysqlUnavailable> =>
   mysql
@@ -438,6 +441,7 @@ const verify = (mysql: MysqlService): Effect.Effect<void, AppConfig.ConfigInvali
           }),
         ),
       ),
+      { deadlineMs: VERIFY_MS },
     )
     .pipe(
       Effect.catchTags({ MysqlDuplicateKey: Effect.die, MysqlConflict: Effect.die }),
