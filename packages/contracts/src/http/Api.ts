@@ -8,14 +8,19 @@ import { AdminLimitApi } from "./AdminLimitApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
+import { ChallengeApi } from "./ChallengeApi.ts"
 import { DocumentApi } from "./DocumentApi.ts"
 import { Failure } from "./Envelope.ts"
+import { ExperimentAdminApi } from "./ExperimentAdminApi.ts"
+import { ExperimentApi } from "./ExperimentApi.ts"
 import { HealthApi } from "./HealthApi.ts"
 import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
 import { QueueApi } from "./QueueApi.ts"
+import { RiskAdminApi } from "./RiskAdminApi.ts"
+import { RiskApi } from "./RiskApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
@@ -38,11 +43,16 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AuthApi)
   .add(ProductApi)
   .add(QueueApi)
+  .add(ChallengeApi)
+  .add(RiskApi)
   .add(OrderApi)
   .add(PaymentApi)
   .add(WalletApi)
+  .add(ExperimentApi)
   .add(AdminUserApi)
   .add(AdminLimitApi)
+  .add(RiskAdminApi)
+  .add(ExperimentAdminApi)
   .add(AuditApi)
   .add(KeyApi)
   .add(HealthApi)
@@ -53,6 +63,8 @@ export const RestApi = HttpApi.make("floodgate")
   .addError(Failure("BODY_TOO_LARGE"))
   .addError(Failure("UNSUPPORTED_MEDIA_TYPE"))
   .addError(Failure("RATE_LIMITED"))
+  .addError(Failure("FREQUENCY_LIMITED"))
+  .addError(Failure("ADDRESS_BLOCKED"))
   .addError(Failure("INTERNAL"))
   .addError(Failure("BUSY"))
   .annotate(OpenApi.Title, "Floodgate")
