@@ -33,6 +33,7 @@ import * as Limiter from "./limits/Limiter.ts"
 import * as RouteLimits from "./limits/RouteLimits.ts"
 import * as EventsListener from "./push/EventsListener.ts"
 import { Push } from "./push/Push.ts"
+import * as RiskGate from "./risk/RiskGate.ts"
 import * as HotSeckill from "./seckill/HotSeckill.ts"
 import { ServerClock } from "./seckill/ServerClock.ts"
 
@@ -90,6 +91,7 @@ const makeListener = Effect.gen(function* () {
   const hot = yield* HotSeckill.make
   const events = yield* EventsListener.make
   const limits = yield* RouteLimits.make
+  const risk = yield* RiskGate.make
   // Spans are the boundary's to make: the platform's would be one for every request.
   const rest: Handler = yield* HttpMiddleware.withTracerDisabledWhenEffect(
     Effect.flatMap(HttpApiBuilder.httpApp, (app) => NodeHttpServer.makeHandler(app)),
@@ -115,16 +117,25 @@ const makeListener = Effect.gen(function* () {
     const query = url.indexOf("?")
     const path = query < 0 ? url : url.slice(0, query)
 
+    /** Behind the body, because a ticket may be in it. */
+    const judged = (route: RouteTable.Route): void =>
+      risk.judge(route, path, request, exchange, (refusal) => {
+        if (refusal === undefined) rest(request, response)
+        else answer(refusal)
+      })
+
     const toRest = (route: RouteTable.Route): void => {
       request.url = url
       for (const name in base) response.setHeader(name, base[name]!)
-      if (!HAS_BODY.has(route.method)) rest(request, response)
+      const cookie = risk.cookie(route, exchange)
+      if (cookie !== undefined) response.setHeader("set-cookie", cookie)
+      if (!HAS_BODY.has(route.method)) judged(route)
       else {
         BodyGate.read(request, route.rawBody, (gated) => {
           if (gated._tag === "Refused") refuse(gated.error)
           else if (gated._tag === "Body") {
             exchange.body = gated.value
-            rest(request, response)
+            judged(route)
           }
         })
       }
@@ -140,13 +151,18 @@ const makeListener = Effect.gen(function* () {
       if (match._tag === "Found") {
         const { route } = match
         exchange.route = route.path
-        limits(route, path, request, exchange, (name, waitMs) => {
-          if (waitMs === 0) {
-            if (path !== EventsListener.PATH) return toRest(route)
-            const search = query < 0 ? "" : url.slice(query + 1)
-            events(request, response, search, ClientAddress.limitKey(exchange.address), exchange, base)
-          } else answer(Limiter.reply(name, waitMs, exchange.language))
-        })
+        const refusal = risk.refusal(route, request, exchange)
+        if (refusal !== undefined) answer(refusal)
+        else {
+          limits(route, path, request, exchange, (name, waitMs) => {
+            if (waitMs > 0) answer(Limiter.reply(name, waitMs, exchange.language))
+            else if (path !== EventsListener.PATH) toRest(route)
+            else {
+              const search = query < 0 ? "" : url.slice(query + 1)
+              events(request, response, search, ClientAddress.limitKey(exchange.address), exchange, base)
+            }
+          })
+        }
       } else if (match._tag === "WrongMethod") refuse(new MethodNotAllowed({ allow: match.allow }))
       else refuse(match._tag === "Malformed" ? malformedPath : notFound)
     }

@@ -14,18 +14,28 @@ import * as AuditTrail from "./audit/AuditTrail.ts"
 import * as Guards from "./auth/Guards.ts"
 import * as Revocations from "./auth/Revocations.ts"
 import * as TokenVerifier from "./auth/TokenVerifier.ts"
+import * as ChallengeProvider from "./challenge/ChallengeProvider.ts"
 import * as Bulkheads from "./degrade/Bulkheads.ts"
 import { EdgeConfig } from "./EdgeConfig.ts"
 import * as EdgeServer from "./EdgeServer.ts"
+import * as ExperimentStore from "./experiments/ExperimentStore.ts"
+import * as Experiments from "./experiments/Experiments.ts"
+import * as GrayLimits from "./experiments/GrayLimits.ts"
+import * as PaidFeed from "./experiments/PaidFeed.ts"
+import * as PeopleStore from "./experiments/PeopleStore.ts"
+import * as AdminExperimentHandlers from "./handlers/AdminExperimentHandlers.ts"
 import * as AdminLimitHandlers from "./handlers/AdminLimitHandlers.ts"
 import * as AdminOrderHandlers from "./handlers/AdminOrderHandlers.ts"
 import * as AdminPaymentHandlers from "./handlers/AdminPaymentHandlers.ts"
 import * as AdminProductHandlers from "./handlers/AdminProductHandlers.ts"
+import * as AdminRiskHandlers from "./handlers/AdminRiskHandlers.ts"
 import * as AdminUserHandlers from "./handlers/AdminUserHandlers.ts"
 import * as AuditHandlers from "./handlers/AuditHandlers.ts"
 import * as AuthHandlers from "./handlers/AuthHandlers.ts"
+import * as ChallengeHandlers from "./handlers/ChallengeHandlers.ts"
 import * as DeadLetterHandlers from "./handlers/DeadLetterHandlers.ts"
 import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
+import * as ExperimentHandlers from "./handlers/ExperimentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
 import * as KeyHandlers from "./handlers/KeyHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
@@ -34,6 +44,7 @@ import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as PushHandlers from "./handlers/PushHandlers.ts"
 import * as QueueHandlers from "./handlers/QueueHandlers.ts"
 import * as ReconciliationHandlers from "./handlers/ReconciliationHandlers.ts"
+import * as RiskHandlers from "./handlers/RiskHandlers.ts"
 import * as SaleHandlers from "./handlers/SaleHandlers.ts"
 import * as WalletHandlers from "./handlers/WalletHandlers.ts"
 import * as WebhookHandlers from "./handlers/WebhookHandlers.ts"
@@ -50,6 +61,15 @@ import * as OrderFeed from "./push/OrderFeed.ts"
 import * as Push from "./push/Push.ts"
 import * as QueueStore from "./queue/QueueStore.ts"
 import * as WaitingRoom from "./queue/WaitingRoom.ts"
+import * as AccountAges from "./risk/AccountAges.ts"
+import * as Counters from "./risk/Counters.ts"
+import * as Devices from "./risk/Devices.ts"
+import * as RiskEngine from "./risk/RiskEngine.ts"
+import * as RiskRecords from "./risk/RiskRecords.ts"
+import * as RiskSettings from "./risk/RiskSettings.ts"
+import * as RiskStore from "./risk/RiskStore.ts"
+import * as RuleKinds from "./risk/RuleKinds.ts"
+import * as WindowStore from "./risk/WindowStore.ts"
 import * as Coalescer from "./seckill/Coalescer.ts"
 import * as RestockFeed from "./seckill/RestockFeed.ts"
 import * as ServerClock from "./seckill/ServerClock.ts"
@@ -72,6 +92,11 @@ const handlers = Layer.mergeAll(
   AdminPaymentHandlers.layer,
   WebhookHandlers.layer,
   AdminLimitHandlers.layer,
+  ExperimentHandlers.layer,
+  AdminExperimentHandlers.layer,
+  AdminRiskHandlers.layer,
+  RiskHandlers.layer,
+  ChallengeHandlers.layer,
   AuditHandlers.layer,
   KeyHandlers.layer,
   ReconciliationHandlers.layer,
@@ -81,13 +106,24 @@ const handlers = Layer.mergeAll(
 
 const api = HttpApiBuilder.api(RestApi).pipe(Layer.provide(handlers))
 
+/** Rules, and what they go by. */
+const risk = RiskEngine.layer.pipe(
+  Layer.provide([RuleKinds.layer, RiskRecords.layer]),
+  Layer.provide(Counters.layer),
+  Layer.provideMerge(Layer.merge(RiskSettings.layer, AccountAges.layer)),
+)
+
+/** The limits' numbers, with those that experiments set for their users. */
+const limits = GrayLimits.layer.pipe(Layer.provide(LimitSettings.layer))
+
 /** The edge over whatever clients, settings and key store it is given. */
 export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
   Layer.provide(Push.layer),
   Layer.provide(WaitingRoom.layer),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
-  Layer.provide(LimitSettings.layer),
+  Layer.provide(risk),
+  Layer.provide(limits),
   Layer.provide(Revocations.layer),
   Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
 )
@@ -108,21 +144,30 @@ const stores = Layer.mergeAll(
   KeyStore.layer,
   AuditTrail.layer,
   LimitStore.layer,
+  RiskStore.layer,
+  Experiments.layer.pipe(Layer.provideMerge(Layer.merge(ExperimentStore.layer, PeopleStore.layer))),
   Sealer.layer({ service: "edge" }),
 )
 
 /** What all edges share for the length of a sale. */
 const shared = Layer.mergeAll(
   BucketStore.layer,
+  WindowStore.layer,
   QueueStore.layer,
   Journal.layer,
   RestockFeed.layer,
   OrderFeed.layer.pipe(Layer.provide(Journal.layer)),
 ).pipe(Layer.provideMerge(SoldOutMarks.layer), Layer.provide([LimitsRedis.layer, EventBus.layer]))
 
-const infrastructure = Layer.mergeAll(EdgeConfig.layer, Tickets.layer, peers, stores, shared).pipe(
-  Layer.provide(database),
-)
+const infrastructure = Layer.mergeAll(
+  EdgeConfig.layer,
+  Tickets.layer,
+  Devices.layer,
+  ChallengeProvider.layer,
+  peers,
+  shared,
+  PaidFeed.layer.pipe(Layer.provide(EventBus.layer)),
+).pipe(Layer.provideMerge(stores), Layer.provide(database))
 
 /** The edge as a process: configuration, credential, its database, the bus, and the four services by gRPC. */
 export const layer = server.pipe(Layer.provide(infrastructure))

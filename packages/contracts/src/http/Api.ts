@@ -11,9 +11,12 @@ import { AdminProductApi } from "./AdminProductApi.ts"
 import { AdminUserApi } from "./AdminUserApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { AuthApi } from "./AuthApi.ts"
+import { ChallengeApi } from "./ChallengeApi.ts"
 import { DeadLetterApi } from "./DeadLetterApi.ts"
 import { DocumentApi } from "./DocumentApi.ts"
 import { Failure } from "./Envelope.ts"
+import { ExperimentAdminApi } from "./ExperimentAdminApi.ts"
+import { ExperimentApi } from "./ExperimentApi.ts"
 import { HealthApi } from "./HealthApi.ts"
 import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
@@ -22,6 +25,8 @@ import { ProductApi } from "./ProductApi.ts"
 import { PushApi, StreamApi } from "./PushApi.ts"
 import { QueueApi } from "./QueueApi.ts"
 import { ReconciliationApi } from "./ReconciliationApi.ts"
+import { RiskAdminApi } from "./RiskAdminApi.ts"
+import { RiskApi } from "./RiskApi.ts"
 import { SaleApi } from "./SaleApi.ts"
 import { SeckillApi } from "./SeckillApi.ts"
 import { WalletApi } from "./WalletApi.ts"
@@ -46,9 +51,12 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AuthApi)
   .add(ProductApi)
   .add(QueueApi)
+  .add(ChallengeApi)
+  .add(RiskApi)
   .add(OrderApi)
   .add(PaymentApi)
   .add(WalletApi)
+  .add(ExperimentApi)
   .add(AdminUserApi)
   .add(AdminProductApi)
   .add(SaleApi)
@@ -57,6 +65,8 @@ export const RestApi = HttpApi.make("floodgate")
   .add(AdminPaymentApi)
   .add(WebhookApi)
   .add(AdminLimitApi)
+  .add(RiskAdminApi)
+  .add(ExperimentAdminApi)
   .add(AuditApi)
   .add(KeyApi)
   .add(ReconciliationApi)
@@ -69,6 +79,8 @@ export const RestApi = HttpApi.make("floodgate")
   .addError(Failure("BODY_TOO_LARGE"))
   .addError(Failure("UNSUPPORTED_MEDIA_TYPE"))
   .addError(Failure("RATE_LIMITED"))
+  .addError(Failure("FREQUENCY_LIMITED"))
+  .addError(Failure("ADDRESS_BLOCKED"))
   .addError(Failure("INTERNAL"))
   .addError(Failure("BUSY"))
   .annotate(OpenApi.Title, "Floodgate")

@@ -20,6 +20,7 @@ export const SeckillApi = HttpApiGroup.make("seckill").add(
     .addError(Failure("NOT_ON_SALE"))
     .addError(Failure("IDEMPOTENCY_MISMATCH"))
     .addError(Failure("FREQUENCY_LIMITED"))
+    .addError(Failure("CHALLENGE_REQUIRED"))
     .addError(Failure("WAITING_ROOM"))
     .middleware(signedIn)
     .annotate(OpenApi.Summary, "Reserve now; 202 promises an answer under order_num"),

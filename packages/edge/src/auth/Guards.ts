@@ -4,18 +4,33 @@ import { Forbidden } from "@floodgate/contracts/errors/Errors"
 import { permission, signedIn, type User } from "@floodgate/contracts/http/Auth"
 import { type Permission, permits } from "@floodgate/contracts/Roles"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
+import { Experiments } from "../experiments/Experiments.ts"
 import { TokenVerifier } from "./TokenVerifier.ts"
 
 /** The header itself, not what HttpApi cuts out of it: it takes any scheme for a bearer's. */
-const bearer = (verifier: TokenVerifier["Type"]) =>
+const bearer = (verifier: TokenVerifier["Type"], experiments: Experiments["Type"]) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    verifier.verify(request.headers["authorization"]),
+    Effect.tap(verifier.verify(request.headers["authorization"]), ({ userId }) => {
+      const label = experiments.label(userId)
+      return label === "" ? Effect.void : marked(label)
+    }),
+  )
+
+/** From here on the request's span, and whatever it logs (a request has a fiber of its own), say what its user is in. */
+const marked = (label: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    Effect.annotateCurrentSpan("experiments", label),
+    FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("experiments", label)),
   )
 
 const signedInLayer = Layer.effect(
   signedIn,
-  Effect.map(TokenVerifier, (verifier) => ({ bearer: () => bearer(verifier) })),
+  Effect.zipWith(TokenVerifier, Experiments, (verifier, experiments) => ({
+    bearer: () => bearer(verifier, experiments),
+  })),
 )
 
 const holding = (name: Permission) => (user: User) =>
@@ -24,8 +39,8 @@ const holding = (name: Permission) => (user: User) =>
 const permissionLayer = <const P extends Permission>(name: P) =>
   Layer.effect(
     permission(name),
-    Effect.map(TokenVerifier, (verifier) => ({
-      bearer: () => Effect.flatMap(bearer(verifier), holding(name)),
+    Effect.zipWith(TokenVerifier, Experiments, (verifier, experiments) => ({
+      bearer: () => Effect.flatMap(bearer(verifier, experiments), holding(name)),
     })),
   )
 
@@ -47,6 +62,8 @@ export const layer = Layer.mergeAll(
   permissionLayer("audit:read"),
   permissionLayer("risk:read"),
   permissionLayer("risk:write"),
+  permissionLayer("experiment:read"),
+  permissionLayer("experiment:write"),
   permissionLayer("key:write"),
   permissionLayer("sale:write"),
   permissionLayer("sale:read"),

@@ -73,6 +73,11 @@ const managedByKey = (service: Dependency) =>
     class: "admin",
     needs: { identity: "held", [service]: "busy", database: "where_needed" },
   }) as const satisfies Row
+// Counters are the edges' own while the limits' Redis is away, and rules are those last known.
+const challenge = { class: "catalogue", needs: { identity: "held" } } as const satisfies Row
+const risk = { class: "admin", needs: { identity: "held", database: "busy" } } as const satisfies Row
+
+const experiments = limits
 
 export const rows: Readonly<Record<string, Row>> = {
   // Sold by inventory alone: the token is checked with keys that the edge holds.
@@ -85,6 +90,10 @@ export const rows: Readonly<Record<string, Row>> = {
 
   "POST /products/:id/queue": queue,
   "GET /products/:id/queue": queue,
+
+  "POST /challenge": challenge,
+  "POST /challenge/:id": challenge,
+  "GET /risk/status": { class: "account", needs: { identity: "held" } },
 
   "POST /register": signIn,
   "POST /login": signIn,
@@ -155,6 +164,24 @@ export const rows: Readonly<Record<string, Row>> = {
   "DELETE /admin/webhooks/:id": managed("payment"),
   "GET /admin/webhooks/:id/deliveries": managed("payment"),
   "POST /admin/webhooks/:id/redeliver": managedByKey("payment"),
+  // Who is in is arithmetic over what this edge holds; what is told of it waits for the database.
+  "GET /experiments": { class: "account", needs: { identity: "held" } },
+  "POST /experiments/:key/exposure": { class: "account", needs: { identity: "held" } },
+  "GET /admin/experiments": experiments,
+  "POST /admin/experiments": experiments,
+  "GET /admin/experiments/:key": experiments,
+  "PUT /admin/experiments/:key": experiments,
+  "POST /admin/experiments/:key/stop": experiments,
+  "GET /admin/experiments/:key/results": experiments,
+  "GET /admin/risk/rules": risk,
+  "POST /admin/risk/rules": risk,
+  "GET /admin/risk/rules/:id": risk,
+  "PUT /admin/risk/rules/:id": risk,
+  "DELETE /admin/risk/rules/:id": risk,
+  "GET /admin/risk/ip-list": risk,
+  "PUT /admin/risk/ip-list": risk,
+  "DELETE /admin/risk/ip-list": risk,
+  "GET /admin/risk/records": risk,
   // A trail with a gap would be a lie.
   "GET /admin/audit": {
     class: "admin",

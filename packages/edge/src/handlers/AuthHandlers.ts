@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import * as ClientAddress from "../http/ClientAddress.ts"
 import * as Exchange from "../http/Exchange.ts"
 import { Limiter } from "../limits/Limiter.ts"
+import { AccountAges } from "../risk/AccountAges.ts"
 import { nextCursor } from "./Lists.ts"
 import * as OrderView from "./OrderView.ts"
 import { aboutSelf, callerOf, fromPeer } from "./Peer.ts"
@@ -56,11 +57,16 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
     const identity = yield* IdentityClient
     const ordering = yield* OrderingClient
     const limiter = yield* Limiter
+    const ages = yield* AccountAges
+    const learn = (user: UserMessage | undefined): void => {
+      if (user !== undefined) ages.learn(Number(user.id), Number(user.createdAtMs))
+    }
     return handlers
       .handle(
         "register",
         Effect.fn("AuthHandlers.register")(function* ({ payload }) {
           const user = yield* fromPeer(identity.register(payload))
+          learn(user)
           return { id: Number(user.id), username: user.username }
         }),
         { uninterruptible: true },
@@ -79,6 +85,7 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
                 ? Effect.void
                 : Effect.sync(() => limiter.giveBack("login-failures", key)),
             ),
+            Effect.tap(({ user }) => Effect.sync(() => learn(user))),
             Effect.map(sessionOf),
           )
         }),
@@ -88,7 +95,9 @@ export const layer = HttpApiBuilder.group(RestApi, "auth", (handlers) =>
         "refresh",
         Effect.fn("AuthHandlers.refresh")(function* ({ payload }) {
           // Here the refusal is the token's, and the client's to hear.
-          return sessionOf(yield* identity.refresh({ refreshToken: payload.refresh_token }))
+          const session = yield* identity.refresh({ refreshToken: payload.refresh_token })
+          learn(session.user)
+          return sessionOf(session)
         }),
         { uninterruptible: true },
       )

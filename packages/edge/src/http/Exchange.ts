@@ -9,6 +9,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { isSampled } from "@floodgate/runtime/telemetry/Sampling"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
+import type { Device } from "../risk/Device.ts"
 import * as ClientAddress from "./ClientAddress.ts"
 import * as Language from "./Language.ts"
 
@@ -25,6 +26,8 @@ export interface Exchange {
   route: string
   /** The parsed body, or its bytes where the route takes them raw. */
   body: unknown
+  /** The device of the request, as far as it has one; read by the listener where something goes by it. */
+  device: Device | undefined
   /** Headers that the answer gets beside the usual ones. */
   readonly answerHeaders: Record<string, string>
 }
@@ -68,6 +71,7 @@ export const begin = (
     ),
     route: "",
     body: undefined,
+    device: undefined,
     answerHeaders: {},
   }
   ;(request as unknown as Record<symbol, Exchange>)[KEY] = exchange

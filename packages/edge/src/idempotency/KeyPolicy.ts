@@ -42,9 +42,19 @@ export const policies: Readonly<Record<string, KeyPolicy>> = {
   "POST /admin/products/:id/rebuild": "edge",
   "POST /admin/sale/pause": "edge",
   "POST /admin/sale/resume": "edge",
+  // A key of an experiment is taken once, and stopped is stopped; with the key the second answer is the first one.
+  "POST /admin/experiments": "edge",
+  "POST /admin/experiments/:key/stop": "edge",
+  // A rule that is there twice decides nothing that it wouldn't alone.
+  "POST /admin/risk/rules": "edge",
 
+  // Everybody counts once.
+  "POST /experiments/:key/exposure": "none",
   // Joining twice is joining once, and a ticket is stored nowhere.
   "POST /products/:id/queue": "none",
+  // Signed afresh each time, and stored nowhere.
+  "POST /challenge": "none",
+  "POST /challenge/:id": "none",
   // Passwords in the body. A name is registered once; a second change finds the old password gone.
   "POST /register": "none",
   "POST /password": "none",

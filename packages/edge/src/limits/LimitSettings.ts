@@ -1,20 +1,16 @@
 /**
- * The numbers in force: those of the table, but for what was changed. Each edge looks for changes every 300 ms; while
- * the database can't be read, the last known numbers hold, at first those of the table.
+ * The numbers in force: those of the table, but for what was changed. While the database can't be read, the last known
+ * numbers hold, at first those of the table.
  */
 import type { Busy, StaleVersion } from "@floodgate/contracts/errors/Errors"
 import type { LimitName } from "@floodgate/contracts/http/AdminLimit"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
+import * as Watched from "../settings/Watched.ts"
 import type * as Bucket from "./Bucket.ts"
 import { type Change, LimitStore, type Setting } from "./LimitStore.ts"
 import { hasProducts, table } from "./LimitTable.ts"
-
-/** A third of the second within which a change must be in force everywhere. */
-export const POLL_MS = 300
 
 export class LimitSettings extends Context.Tag("@floodgate/edge/limits/LimitSettings")<
   LimitSettings,
@@ -40,43 +36,23 @@ export const make = Effect.gen(function* () {
   const names = Object.keys(table) as ReadonlyArray<LimitName>
   const byName = new Map<LimitName, Bucket.Rate>(names.map((name) => [name, perSecond(name, table[name])]))
   let byProduct = new Map<number, Bucket.Rate>()
-  let seen = -1
   let epoch = 0
-  let failing = false
 
-  const load = Effect.gen(function* () {
-    // Read first: a change that comes between the two is found again by the next look.
-    const revision = yield* store.revision
-    if (revision === seen) return
-    const settings = yield* store.list
-    const products = new Map<number, Bucket.Rate>()
-    for (const name of names) byName.set(name, perSecond(name, table[name]))
-    for (const setting of settings) {
-      const rate = perSecond(setting.name, setting)
-      if (setting.productId === undefined) byName.set(setting.name, rate)
-      else products.set(setting.productId, rate)
-    }
-    byProduct = products
-    seen = revision
-    epoch++
+  const round = yield* Watched.make({
+    what: "changes of limits",
+    revision: store.revision,
+    load: Effect.map(store.list, (settings) => {
+      const products = new Map<number, Bucket.Rate>()
+      for (const name of names) byName.set(name, perSecond(name, table[name]))
+      for (const setting of settings) {
+        const rate = perSecond(setting.name, setting)
+        if (setting.productId === undefined) byName.set(setting.name, rate)
+        else products.set(setting.productId, rate)
+      }
+      byProduct = products
+      epoch++
+    }),
   })
-
-  const round = load.pipe(
-    Effect.tap(() => {
-      failing = false
-    }),
-    Effect.catchAllCause((cause) => {
-      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-      // Once a streak: three times a second would fill the log.
-      if (failing) return Effect.void
-      failing = true
-      return Effect.logWarning("changes of limits can't be read; the last known numbers hold", cause)
-    }),
-    Effect.withTracerEnabled(false),
-  )
-
-  yield* round
-  yield* Effect.forkScoped(Effect.repeat(round, Schedule.spaced(POLL_MS)))
 
   return LimitSettings.of({
     rateOf: (name, key) =>

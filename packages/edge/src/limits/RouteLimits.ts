@@ -3,9 +3,11 @@ import type { IncomingMessage } from "node:http"
 import type { LimitName } from "@floodgate/contracts/http/AdminLimit"
 import * as Effect from "effect/Effect"
 import { TokenVerifier } from "../auth/TokenVerifier.ts"
+import { Experiments } from "../experiments/Experiments.ts"
 import * as ClientAddress from "../http/ClientAddress.ts"
 import type { Exchange } from "../http/Exchange.ts"
 import type { Route } from "../http/RouteTable.ts"
+import { RiskSettings } from "../risk/RiskSettings.ts"
 import { Limiter } from "./Limiter.ts"
 
 type By =
@@ -48,29 +50,42 @@ export type Limits = (
   done: (name: LimitName, waitMs: number) => void,
 ) => void
 
-export const make: Effect.Effect<Limits, never, Limiter | TokenVerifier> = Effect.gen(function* () {
-  const limiter = yield* Limiter
-  const verifier = yield* TokenVerifier
-  return (route, path, request, exchange, done) => {
-    const id = `${route.method} ${route.path}`
-    if (unlimited.has(id)) {
-      done("default", 0)
-      return
-    }
-    let { by, name } = table[id] ?? everythingElse
-    let key: string | number
-    if (by === "channel") key = channelOf(path)
-    else {
-      const user = by === "user" ? verifier.verifySync(request.headers.authorization) : undefined
-      if (typeof user === "object") key = user.userId
-      else {
-        if (by === "user") name = everythingElse.name
-        // Apart from users' numbers.
-        key = `@${ClientAddress.limitKey(exchange.address)}`
+export const make: Effect.Effect<Limits, never, Limiter | TokenVerifier | RiskSettings | Experiments> =
+  Effect.gen(function* () {
+    const limiter = yield* Limiter
+    const verifier = yield* TokenVerifier
+    const risk = yield* RiskSettings
+    const experiments = yield* Experiments
+    return (route, path, request, exchange, done) => {
+      const id = `${route.method} ${route.path}`
+      if (unlimited.has(id)) {
+        done("default", 0)
+        return
       }
+      let { by, name } = table[id] ?? everythingElse
+      let key: string | number
+      if (by === "channel") key = channelOf(path)
+      else {
+        const user = by === "user" ? verifier.verifySync(request.headers.authorization) : undefined
+        if (typeof user === "object") key = user.userId
+        else {
+          if (by === "user") name = everythingElse.name
+          // White addresses are many people who are known to be some.
+          if (risk.listed(exchange.address)?.list === "white") {
+            done(name, 0)
+            return
+          }
+          // Apart from users' numbers.
+          key = `@${ClientAddress.limitKey(exchange.address)}`
+        }
+      }
+      const settle = (waitMs: number): void => {
+        // Users are numbers.
+        if (waitMs > 0 && typeof key === "number") experiments.happened(key, "limited")
+        done(name, waitMs)
+      }
+      const waitMs = limiter.take(name, key)
+      if (waitMs >= 0) settle(waitMs)
+      else limiter.wait(name, key, settle)
     }
-    const waitMs = limiter.take(name, key)
-    if (waitMs >= 0) done(name, waitMs)
-    else limiter.wait(name, key, (ms) => done(name, ms))
-  }
-})
+  })

@@ -20,6 +20,7 @@ import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { ChallengeProvider } from "../challenge/ChallengeProvider.ts"
 import { LimitSettings } from "../limits/LimitSettings.ts"
 import { ProductCache } from "../products/ProductCache.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
@@ -69,6 +70,7 @@ export const make = Effect.gen(function* () {
   const settings = yield* LimitSettings
   const serverClock = yield* ServerClock
   const tickets = yield* Tickets
+  const challenges = yield* ChallengeProvider
 
   const proved = ({ device, productId, ticket, userId }: Visitor): ReadonlySet<Proof> =>
     tickets.verify(ticket, { user: userId, product: productId, device }, serverClock.nowMs())
@@ -131,7 +133,7 @@ export const make = Effect.gen(function* () {
       if (product.access?.waitingRoom !== true) return open
       const brought = proved(visitor)
       if (product.access.challenge && !brought.has("challenge")) {
-        return yield* new ChallengeRequired({ kind: "pow-sha256", product_id: visitor.productId })
+        return yield* new ChallengeRequired({ kind: challenges.kind, product_id: visitor.productId })
       }
       const place = yield* orBusy(store.join(roomOf(product), visitor.userId))
       return yield* placeOf(place, visitor, product, brought)

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import {
   Banned,
   Busy,
+  ChallengeRequired,
   type FloodgateError,
   Internal,
   InvalidInput,
@@ -23,6 +24,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import { TokenVerifier } from "../auth/TokenVerifier.ts"
+import { ChallengeProvider } from "../challenge/ChallengeProvider.ts"
+import { Experiments } from "../experiments/Experiments.ts"
 import * as BodyGate from "../http/BodyGate.ts"
 import * as ClientAddress from "../http/ClientAddress.ts"
 import type { Exchange } from "../http/Exchange.ts"
@@ -32,6 +35,10 @@ import { type BaseHeaders, send } from "../http/Send.ts"
 import * as Limits from "../limits/Limiter.ts"
 import { ProductCache } from "../products/ProductCache.ts"
 import { WaitingRoom } from "../queue/WaitingRoom.ts"
+import type { Entry } from "../risk/AddressList.ts"
+import { Devices } from "../risk/Devices.ts"
+import * as Risk from "../risk/RiskEngine.ts"
+import { Tickets } from "../ticket/Tickets.ts"
 import { Coalescer } from "./Coalescer.ts"
 import * as Overflow from "./Overflow.ts"
 import * as RequestId from "./RequestId.ts"
@@ -72,13 +79,20 @@ export const make = Effect.gen(function* () {
   const marks = yield* SoldOutMarks
   const products = yield* ProductCache
   const room = yield* WaitingRoom
+  const risk = yield* Risk.RiskEngine
+  const devices = yield* Devices
+  const tickets = yield* Tickets
+  const challenges = yield* ChallengeProvider
   const inventory = yield* Breakers.gate("grpc", "inventory")
+  const experiments = yield* Experiments
   const spans = yield* RequestSpan.make
   const run = yield* FiberSet.makeRuntime<never>()
 
   const listener: HotListener = (request, response, exchange, base) => {
     const span = spans.begin(request, exchange, PATH)
     const address = ClientAddress.limitKey(exchange.address)
+
+    const listed = risk.listed(exchange.address)
 
     const reply = (answer: Reply.Reply): void => {
       send(request, response, base, serverClock.nowMs(), answer)
@@ -89,6 +103,10 @@ export const make = Effect.gen(function* () {
     const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
       span?.span.attribute("user_id", user.userId)
       span?.span.attribute("product_id", payload.product_id)
+      if (span !== undefined) {
+        const label = experiments.label(user.userId)
+        if (label !== "") span.span.attribute("experiments", label)
+      }
       coalescer.submit(payload.product_id, {
         userId: user.userId,
         quantity: payload.quantity,
@@ -97,6 +115,7 @@ export const make = Effect.gen(function* () {
         traceparent: span?.traceparent,
         answer: (outcome) =>
           attempt(() => {
+            if (outcome.code === ReserveCode.RESERVED) experiments.happened(user.userId, "accepted")
             if (HAS_BOUGHT.has(outcome.code)) marks.bought(payload.product_id, user.userId)
             if (!ReserveAnswer.isKnown(outcome.code)) {
               run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
@@ -106,15 +125,26 @@ export const make = Effect.gen(function* () {
       })
     }
 
+    /** Whose request it is, once that is known. */
+    let sender: User | undefined
+    const slowDown = (name: LimitName, waitMs: number): void => {
+      if (sender !== undefined) experiments.happened(sender.userId, "limited")
+      reply(Limits.reply(name, waitMs, exchange.language))
+    }
+
     const within = (name: LimitName, limitKey: string | number, next: () => void): void => {
       const waitMs = limiter.take(name, limitKey)
       if (waitMs === 0) next()
-      else if (waitMs > 0) reply(Limits.reply(name, waitMs, exchange.language))
+      else if (waitMs > 0) slowDown(name, waitMs)
       else {
-        limiter.wait(name, limitKey, (ms) =>
-          attempt(() => (ms === 0 ? next() : reply(Limits.reply(name, ms, exchange.language)))),
-        )
+        limiter.wait(name, limitKey, (ms) => attempt(() => (ms === 0 ? next() : slowDown(name, ms))))
       }
+    }
+
+    /** White addresses are many people who are known to be some. */
+    const byAddress = (next: () => void): void => {
+      if (listed?.list === "white") next()
+      else within("seckill-address", address, next)
     }
 
     /** Past the waiting room, where the product has one, and past the product's own limit. */
@@ -138,10 +168,14 @@ export const make = Effect.gen(function* () {
       payload: SeckillPayload,
       key: string | undefined,
     ): void => {
+      if (product?.access?.challenge === true && !challenged(user, payload)) {
+        refuse(new ChallengeRequired({ kind: challenges.kind, product_id: payload.product_id }))
+        return
+      }
       const visitor = {
         userId: user.userId,
         productId: payload.product_id,
-        device: undefined,
+        device: signedDevice(),
         ticket: payload.ticket,
       }
       const waitingRoom = product?.access?.waitingRoom === true
@@ -149,7 +183,7 @@ export const make = Effect.gen(function* () {
       const settle = (over: boolean, waitMs: number): void => {
         const verdict = Overflow.decide({ waitingRoom, admitted, over, degraded: inventory.waitMs() > 0 })
         if (verdict === "through") reserve(user, payload, key)
-        else if (verdict === "slow_down") reply(Limits.reply("seckill-product", waitMs, exchange.language))
+        else if (verdict === "slow_down") slowDown("seckill-product", waitMs)
         else if (verdict === "busy") refuse(new Busy({ retry_after_ms: Math.ceil(inventory.waitMs()) }))
         else {
           run(
@@ -170,10 +204,45 @@ export const make = Effect.gen(function* () {
       }
     }
 
+    const signedDevice = (): string | undefined =>
+      exchange.device?.signed === true ? exchange.device.key : undefined
+
+    /** Whether the buyer's ticket proves a challenge. */
+    const challenged = (user: User, payload: SeckillPayload): boolean =>
+      tickets
+        .verify(
+          payload.ticket,
+          { user: user.userId, product: payload.product_id, device: signedDevice() },
+          serverClock.nowMs(),
+        )
+        .has("challenge")
+
+    /** Past the rules: behind the limits, which cost less, and before anything that is the product's. */
+    const judge = (user: User, payload: SeckillPayload, next: () => void): void => {
+      exchange.device = devices.of(request.headers)
+      risk.judge(
+        {
+          route: "seckill",
+          address: exchange.address,
+          addressKey: address,
+          userId: user.userId,
+          device: exchange.device,
+          productId: payload.product_id,
+        },
+        () => challenged(user, payload),
+        (verdict) =>
+          attempt(() => {
+            if (verdict === undefined) next()
+            else reply(Risk.reply(verdict, payload.product_id, exchange.language))
+          }),
+      )
+    }
+
     // First by what is the buyer's own, so that one who hurries uses up nothing of their neighbours'.
-    const admit = (user: User, body: unknown): void =>
+    const admit = (user: User, body: unknown): void => {
+      sender = user
       within("seckill-user", user.userId, () =>
-        within("seckill-address", address, () => {
+        byAddress(() => {
           const payload = SeckillRequest.read(body)
           const key = request.headers[HEADER] as string | undefined
           if (payload === undefined) refuse(SeckillRequest.explain(body))
@@ -181,12 +250,29 @@ export const make = Effect.gen(function* () {
           // A key may stand for a reservation that was made: only inventory knows.
           else if (key === undefined && marks.isSoldOut(payload.product_id, user.userId)) {
             reply(ReserveAnswer.encode(soldOut, exchange.language))
-          } else approach(user, payload, key)
+          } else judge(user, payload, () => approach(user, payload, key))
         }),
       )
+    }
+
+    // Before the token is looked at, which is dear.
+    const turnAwayBlack = (entry: Entry): void => {
+      risk.turnedAway(
+        {
+          route: "seckill",
+          address: exchange.address,
+          addressKey: address,
+          userId: undefined,
+          device: undefined,
+          productId: undefined,
+        },
+        entry,
+      )
+      reply(Risk.reply({ _tag: "AddressBlocked" }, undefined, exchange.language))
+    }
 
     // Whoever has no good token is counted by the address: looking at a token costs more than refusing it.
-    const turnAway = (error: FloodgateError): void => within("seckill-address", address, () => refuse(error))
+    const turnAway = (error: FloodgateError): void => byAddress(() => refuse(error))
 
     // A key that identity has just begun to sign with, perhaps.
     const verifyThenAdmit = (body: unknown): void => {
@@ -216,7 +302,9 @@ export const make = Effect.gen(function* () {
       attempt(() => {
         if (gated._tag === "Gone") span?.end(CLIENT_LEFT)
         else if (gated._tag === "Refused") refuse(gated.error)
-        else if (limiter.isRefused("seckill-address", address)) turnAway(unauthenticated)
+        else if (listed?.list === "black") turnAwayBlack(listed)
+        else if (listed?.list !== "white" && limiter.isRefused("seckill-address", address))
+          turnAway(unauthenticated)
         else {
           const user = verifier.verifySync(request.headers.authorization)
           if (user === undefined) turnAway(unauthenticated)

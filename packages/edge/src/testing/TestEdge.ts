@@ -2,7 +2,7 @@
 import * as Http from "node:http"
 import * as Net from "node:net"
 import { create } from "@bufbuild/protobuf"
-import { StaleVersion } from "@floodgate/contracts/errors/Errors"
+import { Busy, NotFound, StaleVersion } from "@floodgate/contracts/errors/Errors"
 import { ListAuditResponseSchema } from "@floodgate/contracts/gen/floodgate/audit/v1/audit_pb"
 import {
   GetJwksResponseSchema,
@@ -17,8 +17,12 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import { AuditTrail } from "../audit/AuditTrail.ts"
+import * as ChallengeProvider from "../challenge/ChallengeProvider.ts"
 import { EdgeConfig, type Settings } from "../EdgeConfig.ts"
 import { EdgeServer } from "../EdgeServer.ts"
+import { ExperimentStore } from "../experiments/ExperimentStore.ts"
+import * as Experiments from "../experiments/Experiments.ts"
+import { PeopleStore } from "../experiments/PeopleStore.ts"
 import { LOOPBACK, trust } from "../http/ClientAddress.ts"
 import { KeyStore } from "../idempotency/KeyStore.ts"
 import { server } from "../layer.ts"
@@ -27,6 +31,11 @@ import { BucketStore } from "../limits/BucketStore.ts"
 import { LimitStore, type Setting } from "../limits/LimitStore.ts"
 import { Journal, type Read } from "../push/Journal.ts"
 import { QueueStore } from "../queue/QueueStore.ts"
+import * as Device from "../risk/Device.ts"
+import { Devices } from "../risk/Devices.ts"
+import { RiskStore } from "../risk/RiskStore.ts"
+import * as SlidingWindow from "../risk/SlidingWindow.ts"
+import { WindowStore } from "../risk/WindowStore.ts"
 import * as SoldOutMarks from "../seckill/SoldOutMarks.ts"
 import * as Ticket from "../ticket/Ticket.ts"
 import { Tickets } from "../ticket/Tickets.ts"
@@ -222,24 +231,96 @@ const ownJournal = Layer.sync(Journal, () => {
   })
 })
 
+/** Counters that only this edge has: the arithmetic of the real ones, without Redis. */
+const ownWindows = Layer.sync(WindowStore, () => {
+  const hits = new Map<string, SlidingWindow.State>()
+  const members = new Map<string, Map<string, number>>()
+  return WindowStore.of({
+    hits: (key, add, windowMs) =>
+      Effect.sync(() => {
+        const now = Date.now()
+        const state = SlidingWindow.add(hits.get(key) ?? SlidingWindow.empty, now, windowMs, add)
+        hits.set(key, state)
+        return Math.ceil(SlidingWindow.count(state, now, windowMs))
+      }),
+    members: (key, member, windowMs, max) =>
+      Effect.sync(() => {
+        const now = Date.now()
+        const seen = members.get(key) ?? new Map<string, number>()
+        members.set(key, seen)
+        if (!seen.has(member) && seen.size >= max) return { count: seen.size, waitMs: windowMs }
+        seen.set(member, now)
+        return { count: seen.size, waitMs: 0 }
+      }),
+  })
+})
+
+/** No rules and no lists. Tests of them bring the real store. */
+const noRisk = Layer.succeed(RiskStore, {
+  revision: Effect.succeed(1),
+  rules: Effect.succeed([]),
+  blocks: Effect.succeed([]),
+  createRule: () => new Busy({}),
+  changeRule: () => new Busy({}),
+  deleteRule: () => new Busy({}),
+  listBlocks: () => Effect.succeed([]),
+  putBlock: () => new Busy({}),
+  deleteBlock: () => new Busy({}),
+  insertRecords: () => Effect.void,
+  listRecords: () => Effect.succeed([]),
+  purgeRecords: () => Effect.succeed(0),
+})
+
 /** Waiting rooms that can't be reached. Tests of them bring the real ones. */
 const noQueues = Layer.succeed(QueueStore, {
   join: () => new RedisUnavailable({ op: "queue", reason: "there is none" }),
   ask: () => new RedisUnavailable({ op: "queue", reason: "there is none" }),
 })
 
+/** No experiments, and nowhere to keep them. Tests of them bring the real ones. */
+const noExperiments: Layer.Layer<ExperimentStore | PeopleStore> = Layer.merge(
+  Layer.succeed(ExperimentStore, {
+    revision: Effect.succeed(0),
+    running: Effect.succeed([]),
+    list: () => Effect.succeed([]),
+    get: () => new NotFound({}),
+    create: () => new Busy({}),
+    change: () => new NotFound({}),
+  }),
+  Layer.succeed(PeopleStore, {
+    add: () => Effect.void,
+    count: () => new NotFound({}),
+    forget: Effect.succeed(false),
+  }),
+)
+
+/** Limits raised, but for these, which are as the table has them. */
+export const raisedBut = (...names: ReadonlyArray<string>) =>
+  ownLimits(raised.filter(({ name }) => !names.includes(name)))
+
 /** Limits as the table has them, until a test changes them. */
 export const defaultLimits = ownLimits([])
+
+/** As little work as shows that there is some. */
+export const CHALLENGE_BITS = 6
 
 /** What stands between a crowd and the sale, where a test is about that. */
 export interface Pressure {
   readonly limits?: Layer.Layer<LimitStore>
   readonly buckets?: Layer.Layer<BucketStore>
   readonly queues?: Layer.Layer<QueueStore>
+  readonly experiments?: Layer.Layer<ExperimentStore | PeopleStore>
+  readonly risk?: Layer.Layer<RiskStore>
+  readonly windows?: Layer.Layer<WindowStore>
 }
 
+const ticketKey = "dev-only-ticket-key-of-the-tests"
+
 /** The signer of the tickets that the edge of a test takes. */
-export const tickets = Ticket.make(["dev-only-ticket-key-of-the-tests"])
+export const tickets = Ticket.make([ticketKey])
+
+/** The issuer of the device ids that it takes. */
+export const devices = Device.make([ticketKey])
 
 /** The edge over these services, which is ready: it knows the signing key of {@link bearer}. */
 export const layer = <R = never>(
@@ -265,6 +346,7 @@ export const layer = <R = never>(
     })),
   ).pipe(
     Layer.provideMerge(server),
+    Layer.provide(Experiments.layer),
     Layer.provide([
       settings(overrides),
       FakePeers.layer(known),
@@ -274,7 +356,12 @@ export const layer = <R = never>(
       SoldOutMarks.layer,
       pressure.buckets ?? ownBuckets,
       pressure.limits ?? ownLimits(raised),
+      pressure.experiments ?? noExperiments,
       Layer.succeed(Tickets, tickets),
+      Layer.succeed(Devices, devices),
+      Layer.succeed(ChallengeProvider.ChallengeProvider, ChallengeProvider.make([ticketKey], CHALLENGE_BITS)),
+      pressure.risk ?? noRisk,
+      pressure.windows ?? ownWindows,
     ]),
     Layer.provideMerge(ownJournal),
     Layer.provideMerge(Readiness.layer),
