@@ -18,6 +18,7 @@ import type { User } from "@floodgate/contracts/http/Auth"
 import { HEADER, isIdempotencyKey } from "@floodgate/contracts/http/IdempotencyKey"
 import type { SeckillPayload } from "@floodgate/contracts/http/Seckill"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import * as SaleFunnel from "@floodgate/runtime/metrics/SaleFunnel"
 import * as Breakers from "@floodgate/runtime/resilience/Breakers"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -26,6 +27,7 @@ import { TokenVerifier } from "../auth/TokenVerifier.ts"
 import * as BodyGate from "../http/BodyGate.ts"
 import * as ClientAddress from "../http/ClientAddress.ts"
 import type { Exchange } from "../http/Exchange.ts"
+import type { HttpMetrics } from "../http/HttpMetrics.ts"
 import * as Reply from "../http/Reply.ts"
 import * as RequestSpan from "../http/RequestSpan.ts"
 import { type BaseHeaders, send } from "../http/Send.ts"
@@ -36,6 +38,7 @@ import { Coalescer } from "./Coalescer.ts"
 import * as Overflow from "./Overflow.ts"
 import * as RequestId from "./RequestId.ts"
 import * as ReserveAnswer from "./ReserveAnswer.ts"
+import * as SeckillMetrics from "./SeckillMetrics.ts"
 import * as SeckillRequest from "./SeckillRequest.ts"
 import { ServerClock } from "./ServerClock.ts"
 import { SoldOutMarks } from "./SoldOutMarks.ts"
@@ -58,7 +61,9 @@ const banned = new Banned({})
 const unauthenticated = new Unauthenticated({})
 const badKey = InvalidInput.at(HEADER, "must be 1 to 255 printable ASCII characters")
 
-export const make = Effect.gen(function* () {
+const ROUTE = { method: "POST", path: PATH } as const
+
+export const make = (metrics: HttpMetrics) => Effect.gen(function* () {
   const verifier = yield* TokenVerifier
   const coalescer = yield* Coalescer
   const serverClock = yield* ServerClock
@@ -72,28 +77,40 @@ export const make = Effect.gen(function* () {
 
   const listener: HotListener = (request, response, exchange, base) => {
     const span = spans.begin(request, exchange, PATH)
+    const over = metrics.begin()
+    SaleFunnel.asked(1)
     const address = ClientAddress.limitKey(exchange.address)
 
+    let ended = false
+    /** Tells of the end once, whatever went wrong on the way to it. */
+    const end = (status: number): void => {
+      if (ended) return
+      ended = true
+      over(ROUTE, status === CLIENT_LEFT ? undefined : status)
+      if (status === 429) SaleFunnel.limited(1)
+      span.end(status)
+    }
     const reply = (answer: Reply.Reply): void => {
       send(request, response, base, serverClock.nowMs(), answer)
-      span?.end(answer.status)
+      end(answer.status)
     }
     const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
 
     const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
-      span?.span.attribute("user_id", user.userId)
-      span?.span.attribute("product_id", payload.product_id)
+      span.attribute("user_id", user.userId)
+      span.attribute("product_id", payload.product_id)
       coalescer.submit(payload.product_id, {
         userId: user.userId,
         quantity: payload.quantity,
         requestId:
           key === undefined ? RequestId.random() : RequestId.ofKey(user.userId, payload.product_id, key),
-        traceparent: span?.traceparent,
+        traceparent: span.traceparent,
         answer: (outcome) =>
           attempt(() => {
             if (!ReserveAnswer.isKnown(outcome.code)) {
               run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
             }
+            SeckillMetrics.answered(outcome.code)
             reply(ReserveAnswer.encode(outcome, exchange.language))
           }),
       })
@@ -173,6 +190,7 @@ export const make = Effect.gen(function* () {
           else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
           // A key may stand for a reservation that was made: only inventory knows.
           else if (key === undefined && marks.isSoldOut(payload.product_id)) {
+            SeckillMetrics.marked()
             reply(ReserveAnswer.encode(soldOut, exchange.language))
           } else approach(user, payload, key)
         }),
@@ -207,7 +225,7 @@ export const make = Effect.gen(function* () {
 
     BodyGate.read(request, false, (gated) =>
       attempt(() => {
-        if (gated._tag === "Gone") span?.end(CLIENT_LEFT)
+        if (gated._tag === "Gone") end(CLIENT_LEFT)
         else if (gated._tag === "Refused") refuse(gated.error)
         else if (limiter.isRefused("seckill-address", address)) turnAway(unauthenticated)
         else {
