@@ -50,7 +50,10 @@ const classOf = (status: number): (typeof CLASSES)[number] => {
 
 export interface HttpMetrics {
   /** A request has come. Answers what is to be told of its end, once. */
-  readonly begin: () => (route: Pick<Route, "method" | "path"> | undefined, status: number | undefined) => void
+  readonly begin: () => (
+    route: Pick<Route, "method" | "path"> | undefined,
+    status: number | undefined,
+  ) => void
   /** `begin`, and tells of the end by itself when the answer is over; the answered function names the route. */
   readonly watch: (response: ServerResponse) => (route: Pick<Route, "method" | "path">) => void
 }

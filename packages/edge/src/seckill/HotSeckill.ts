@@ -63,180 +63,186 @@ const badKey = InvalidInput.at(HEADER, "must be 1 to 255 printable ASCII charact
 
 const ROUTE = { method: "POST", path: PATH } as const
 
-export const make = (metrics: HttpMetrics) => Effect.gen(function* () {
-  const verifier = yield* TokenVerifier
-  const coalescer = yield* Coalescer
-  const serverClock = yield* ServerClock
-  const limiter = yield* Limits.Limiter
-  const marks = yield* SoldOutMarks
-  const products = yield* ProductCache
-  const room = yield* WaitingRoom
-  const inventory = yield* Breakers.gate("grpc", "inventory")
-  const spans = yield* RequestSpan.make
-  const run = yield* FiberSet.makeRuntime<never>()
+export const make = (metrics: HttpMetrics) =>
+  Effect.gen(function* () {
+    const verifier = yield* TokenVerifier
+    const coalescer = yield* Coalescer
+    const serverClock = yield* ServerClock
+    const limiter = yield* Limits.Limiter
+    const marks = yield* SoldOutMarks
+    const products = yield* ProductCache
+    const room = yield* WaitingRoom
+    const inventory = yield* Breakers.gate("grpc", "inventory")
+    const spans = yield* RequestSpan.make
+    const run = yield* FiberSet.makeRuntime<never>()
 
-  const listener: HotListener = (request, response, exchange, base) => {
-    const span = spans.begin(request, exchange, PATH)
-    const over = metrics.begin()
-    SaleFunnel.asked(1)
-    const address = ClientAddress.limitKey(exchange.address)
+    const listener: HotListener = (request, response, exchange, base) => {
+      const span = spans.begin(request, exchange, PATH)
+      const over = metrics.begin()
+      SaleFunnel.asked(1)
+      const address = ClientAddress.limitKey(exchange.address)
 
-    let ended = false
-    /** Tells of the end once, whatever went wrong on the way to it. */
-    const end = (status: number): void => {
-      if (ended) return
-      ended = true
-      over(ROUTE, status === CLIENT_LEFT ? undefined : status)
-      if (status === 429) SaleFunnel.limited(1)
-      span.end(status)
+      let ended = false
+      /** Tells of the end once, whatever went wrong on the way to it. */
+      const end = (status: number): void => {
+        if (ended) return
+        ended = true
+        over(ROUTE, status === CLIENT_LEFT ? undefined : status)
+          span.end(status)
+      }
+      const reply = (answer: Reply.Reply): void => {
+        send(request, response, base, serverClock.nowMs(), answer)
+        end(answer.status)
+      }
+      const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
+
+      const slowDown = (name: LimitName, waitMs: number): void => {
+      SaleFunnel.limited(1)
+      reply(Limits.reply(name, waitMs, exchange.language))
     }
-    const reply = (answer: Reply.Reply): void => {
-      send(request, response, base, serverClock.nowMs(), answer)
-      end(answer.status)
-    }
-    const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
 
     const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
-      span.attribute("user_id", user.userId)
-      span.attribute("product_id", payload.product_id)
-      coalescer.submit(payload.product_id, {
-        userId: user.userId,
-        quantity: payload.quantity,
-        requestId:
-          key === undefined ? RequestId.random() : RequestId.ofKey(user.userId, payload.product_id, key),
-        traceparent: span.traceparent,
-        answer: (outcome) =>
-          attempt(() => {
-            if (!ReserveAnswer.isKnown(outcome.code)) {
-              run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
-            }
-            SeckillMetrics.answered(outcome.code)
-            reply(ReserveAnswer.encode(outcome, exchange.language))
-          }),
-      })
-    }
-
-    const within = (name: LimitName, limitKey: string | number, next: () => void): void => {
-      const waitMs = limiter.take(name, limitKey)
-      if (waitMs === 0) next()
-      else if (waitMs > 0) reply(Limits.reply(name, waitMs, exchange.language))
-      else {
-        limiter.wait(name, limitKey, (ms) =>
-          attempt(() => (ms === 0 ? next() : reply(Limits.reply(name, ms, exchange.language)))),
-        )
+        span.attribute("user_id", user.userId)
+        span.attribute("product_id", payload.product_id)
+        coalescer.submit(payload.product_id, {
+          userId: user.userId,
+          quantity: payload.quantity,
+          requestId:
+            key === undefined ? RequestId.random() : RequestId.ofKey(user.userId, payload.product_id, key),
+          traceparent: span.traceparent,
+          answer: (outcome) =>
+            attempt(() => {
+              if (!ReserveAnswer.isKnown(outcome.code)) {
+                run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))
+              }
+              SeckillMetrics.answered(outcome.code)
+              reply(ReserveAnswer.encode(outcome, exchange.language))
+            }),
+        })
       }
-    }
 
-    /** Past the waiting room, where the product has one, and past the product's own limit. */
-    const approach = (user: User, payload: SeckillPayload, key: string | undefined): void => {
-      const product = products.peek(payload.product_id)
-      if (product !== undefined) pass(product, user, payload, key)
-      else {
-        // Known from here on. Where it can't be, inventory says what there is to say.
-        run(
-          Effect.matchCause(products.messageOf(payload.product_id), {
-            onFailure: () => attempt(() => pass(undefined, user, payload, key)),
-            onSuccess: (found) => attempt(() => pass(found, user, payload, key)),
-          }),
-        )
-      }
-    }
-
-    const pass = (
-      product: Product | undefined,
-      user: User,
-      payload: SeckillPayload,
-      key: string | undefined,
-    ): void => {
-      const visitor = {
-        userId: user.userId,
-        productId: payload.product_id,
-        device: undefined,
-        ticket: payload.ticket,
-      }
-      const waitingRoom = product?.access?.waitingRoom === true
-      const admitted = waitingRoom && room.admits(visitor)
-      const settle = (over: boolean, waitMs: number): void => {
-        const verdict = Overflow.decide({ waitingRoom, admitted, over, degraded: inventory.waitMs() > 0 })
-        if (verdict === "through") reserve(user, payload, key)
-        else if (verdict === "slow_down") reply(Limits.reply("seckill-product", waitMs, exchange.language))
-        else if (verdict === "busy") refuse(new Busy({ retry_after_ms: Math.ceil(inventory.waitMs()) }))
+      const within = (name: LimitName, limitKey: string | number, next: () => void): void => {
+        const waitMs = limiter.take(name, limitKey)
+        if (waitMs === 0) next()
+        else if (waitMs > 0) slowDown(name, waitMs)
         else {
+          limiter.wait(name, limitKey, (ms) =>
+            attempt(() => (ms === 0 ? next() : slowDown(name, ms))),
+          )
+        }
+      }
+
+      /** Past the waiting room, where the product has one, and past the product's own limit. */
+      const approach = (user: User, payload: SeckillPayload, key: string | undefined): void => {
+        const product = products.peek(payload.product_id)
+        if (product !== undefined) pass(product, user, payload, key)
+        else {
+          // Known from here on. Where it can't be, inventory says what there is to say.
           run(
-            Effect.match(room.place(visitor), {
-              onFailure: refuse,
-              onSuccess: ({ ticket: _, ...place }) => refuse(new WaitingRoomError(place)),
+            Effect.matchCause(products.messageOf(payload.product_id), {
+              onFailure: () => attempt(() => pass(undefined, user, payload, key)),
+              onSuccess: (found) => attempt(() => pass(found, user, payload, key)),
             }),
           )
         }
       }
-      if (waitingRoom && !admitted) settle(false, 0)
-      else {
-        const waitMs = limiter.take("seckill-product", payload.product_id)
-        if (waitMs >= 0) settle(waitMs > 0, waitMs)
+
+      const pass = (
+        product: Product | undefined,
+        user: User,
+        payload: SeckillPayload,
+        key: string | undefined,
+      ): void => {
+        const visitor = {
+          userId: user.userId,
+          productId: payload.product_id,
+          device: undefined,
+          ticket: payload.ticket,
+        }
+        const waitingRoom = product?.access?.waitingRoom === true
+        const admitted = waitingRoom && room.admits(visitor)
+        const settle = (over: boolean, waitMs: number): void => {
+          const verdict = Overflow.decide({ waitingRoom, admitted, over, degraded: inventory.waitMs() > 0 })
+          if (verdict === "through") reserve(user, payload, key)
+          else if (verdict === "slow_down") slowDown("seckill-product", waitMs)
+          else if (verdict === "busy") refuse(new Busy({ retry_after_ms: Math.ceil(inventory.waitMs()) }))
+          else {
+            run(
+              Effect.match(room.place(visitor), {
+                onFailure: refuse,
+                onSuccess: ({ ticket: _, ...place }) => refuse(new WaitingRoomError(place)),
+              }),
+            )
+          }
+        }
+        if (waitingRoom && !admitted) settle(false, 0)
         else {
-          limiter.wait("seckill-product", payload.product_id, (ms) => attempt(() => settle(ms > 0, ms)))
+          const waitMs = limiter.take("seckill-product", payload.product_id)
+          if (waitMs >= 0) settle(waitMs > 0, waitMs)
+          else {
+            limiter.wait("seckill-product", payload.product_id, (ms) => attempt(() => settle(ms > 0, ms)))
+          }
         }
       }
-    }
 
-    // First by what is the buyer's own, so that one who hurries uses up nothing of their neighbours'.
-    const admit = (user: User, body: unknown): void =>
-      within("seckill-user", user.userId, () =>
-        within("seckill-address", address, () => {
-          const payload = SeckillRequest.read(body)
-          const key = request.headers[HEADER] as string | undefined
-          if (payload === undefined) refuse(SeckillRequest.explain(body))
-          else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
-          // A key may stand for a reservation that was made: only inventory knows.
-          else if (key === undefined && marks.isSoldOut(payload.product_id)) {
-            SeckillMetrics.marked()
-            reply(ReserveAnswer.encode(soldOut, exchange.language))
-          } else approach(user, payload, key)
-        }),
-      )
-
-    // Whoever has no good token is counted by the address: looking at a token costs more than refusing it.
-    const turnAway = (error: FloodgateError): void => within("seckill-address", address, () => refuse(error))
-
-    // A key that identity has just begun to sign with, perhaps.
-    const verifyThenAdmit = (body: unknown): void => {
-      run(
-        Effect.match(verifier.verify(request.headers.authorization), {
-          onFailure: (error) => attempt(() => turnAway(error)),
-          onSuccess: (user) => attempt(() => admit(user, body)),
-        }),
-      )
-    }
-
-    // No fiber catches what is thrown here, and one bad request must not end the process.
-    const attempt = (work: () => void): void => {
-      try {
-        work()
-      } catch (defect) {
-        run(
-          Effect.annotateLogs(Effect.logError("A reservation ended in a defect", Cause.die(defect)), {
-            trace_id: exchange.traceId,
+      // First by what is the buyer's own, so that one who hurries uses up nothing of their neighbours'.
+      const admit = (user: User, body: unknown): void =>
+        within("seckill-user", user.userId, () =>
+          within("seckill-address", address, () => {
+            const payload = SeckillRequest.read(body)
+            const key = request.headers[HEADER] as string | undefined
+            if (payload === undefined) refuse(SeckillRequest.explain(body))
+            else if (key !== undefined && !isIdempotencyKey(key)) refuse(badKey)
+            // A key may stand for a reservation that was made: only inventory knows.
+            else if (key === undefined && marks.isSoldOut(payload.product_id)) {
+              SeckillMetrics.marked()
+              reply(ReserveAnswer.encode(soldOut, exchange.language))
+            } else approach(user, payload, key)
           }),
         )
-        refuse(internal)
-      }
-    }
 
-    BodyGate.read(request, false, (gated) =>
-      attempt(() => {
-        if (gated._tag === "Gone") end(CLIENT_LEFT)
-        else if (gated._tag === "Refused") refuse(gated.error)
-        else if (limiter.isRefused("seckill-address", address)) turnAway(unauthenticated)
-        else {
-          const user = verifier.verifySync(request.headers.authorization)
-          if (user === undefined) turnAway(unauthenticated)
-          else if (user === "banned") turnAway(banned)
-          else if (user === "unsure") verifyThenAdmit(gated.value)
-          else admit(user, gated.value)
+      // Whoever has no good token is counted by the address: looking at a token costs more than refusing it.
+      const turnAway = (error: FloodgateError): void =>
+        within("seckill-address", address, () => refuse(error))
+
+      // A key that identity has just begun to sign with, perhaps.
+      const verifyThenAdmit = (body: unknown): void => {
+        run(
+          Effect.match(verifier.verify(request.headers.authorization), {
+            onFailure: (error) => attempt(() => turnAway(error)),
+            onSuccess: (user) => attempt(() => admit(user, body)),
+          }),
+        )
+      }
+
+      // No fiber catches what is thrown here, and one bad request must not end the process.
+      const attempt = (work: () => void): void => {
+        try {
+          work()
+        } catch (defect) {
+          run(
+            Effect.annotateLogs(Effect.logError("A reservation ended in a defect", Cause.die(defect)), {
+              trace_id: exchange.traceId,
+            }),
+          )
+          refuse(internal)
         }
-      }),
-    )
-  }
-  return listener
-})
+      }
+
+      BodyGate.read(request, false, (gated) =>
+        attempt(() => {
+          if (gated._tag === "Gone") end(CLIENT_LEFT)
+          else if (gated._tag === "Refused") refuse(gated.error)
+          else if (limiter.isRefused("seckill-address", address)) turnAway(unauthenticated)
+          else {
+            const user = verifier.verifySync(request.headers.authorization)
+            if (user === undefined) turnAway(unauthenticated)
+            else if (user === "banned") turnAway(banned)
+            else if (user === "unsure") verifyThenAdmit(gated.value)
+            else admit(user, gated.value)
+          }
+        }),
+      )
+    }
+    return listener
+  })

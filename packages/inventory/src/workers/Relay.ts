@@ -24,6 +24,7 @@ import * as SaleScripts from "../store/SaleScripts.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import { ShardSignals } from "../store/ShardSignals.ts"
 import { RelayHooks } from "./RelayHooks.ts"
+import * as RelayMetrics from "./RelayMetrics.ts"
 import * as Trouble from "./Trouble.ts"
 
 /** The relay's times, in ms. */
@@ -155,6 +156,7 @@ const make = (times: RelayTimes) =>
         if (rows.length === 0) return false
         lastSeen = yield* Clock.currentTimeMillis
         yield* produce(shard, yield* entriesOf(shard, rows))
+        RelayMetrics.producedNew(rows.length)
         cursor = rows.at(-1)![0]
         return true
       })
@@ -186,7 +188,10 @@ const make = (times: RelayTimes) =>
           [range(shard, from, upTo), redis.run("relay.time", (c) => c.time())],
           { concurrency: 2 },
         )
-        if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
+        if (rows.length === 0) {
+          if (from === "-") RelayMetrics.oldestOf(shard, 0)
+          return { next: undefined, empty: from === "-", produced: false }
+        }
         const entries = yield* entriesOf(shard, rows)
         const { decided, held } = yield* ordering.batchGetOutcomes({
           orderNums: entries.map((entry) => entry.order_num),
@@ -198,7 +203,12 @@ const make = (times: RelayTimes) =>
         if (ids.length > 0) {
           yield* hooks.deleting(shard)
           yield* redis.run("relay.delete", (c) => c.xdel(ShardKeys.stream(shard), ...ids))
+          RelayMetrics.deleted(ids.length)
           againMs = times.again
+        }
+        if (from === "-") {
+          const [first] = entries.filter((entry) => !known.has(entry.order_num))
+          RelayMetrics.oldestOf(shard, first === undefined ? 0 : Number(seconds) * 1_000 - first.reserved_at_ms)
         }
         // Ages by Redis' own clock: the id is its time, too.
         const old = Number(seconds) * 1_000 - times.again
@@ -206,7 +216,10 @@ const make = (times: RelayTimes) =>
         // A dead letter that somebody has still to settle keeps its entry, and gains nothing from another copy.
         const dead = new Set(held)
         const untold = waiting.filter((entry) => !dead.has(entry.order_num))
-        if (again) yield* produce(shard, untold)
+        if (again) {
+          yield* produce(shard, untold)
+          RelayMetrics.producedAgain(untold.length)
+        }
         const stuck = ids.length === 0 && waiting.length < entries.length
         return {
           next: rows.length < BATCH || stuck ? undefined : `(${rows.at(-1)![0]}`,
@@ -284,6 +297,8 @@ const make = (times: RelayTimes) =>
     })
 
     const fibers = yield* FiberMap.make<number>()
+    let relaying = 0
+    yield* RelayMetrics.observe(() => relaying)
     /** When to ask again for a lease that another relay held (ms). */
     const notBefore = new Float64Array(Shards.SHARDS)
 
@@ -295,6 +310,7 @@ const make = (times: RelayTimes) =>
         notBefore[shard] = now + times.lease / 10
         return
       }
+      relaying++
       yield* FiberMap.run(
         fibers,
         shard,
@@ -303,6 +319,13 @@ const make = (times: RelayTimes) =>
           .pipe(
             Effect.zipRight(relayShard(shard)),
             Effect.ensuring(signals.attend(shard, false)),
+            Effect.ensuring(
+              Effect.sync(() => {
+                relaying--
+                // Another process's from here on.
+                RelayMetrics.oldestOf(shard, 0)
+              }),
+            ),
             Effect.ensuring(Effect.ignore(lease(shard, 0))),
           ),
       )
@@ -316,6 +339,9 @@ const make = (times: RelayTimes) =>
     const scan = Effect.gen(function* () {
       const lengths = yield* redis.run("relay.scan", (c) =>
         Promise.allSettled(ALL.map((shard) => c.xlen(ShardKeys.stream(shard)))),
+      )
+      RelayMetrics.looked(
+        lengths.reduce((sum, length) => sum + (length.status === "fulfilled" ? length.value : 0), 0),
       )
       for (const [shard, length] of lengths.entries()) {
         if (length.status === "fulfilled" && length.value > 0) yield* start(shard)

@@ -20,6 +20,7 @@ import { OrderingConfig } from "../OrderingConfig.ts"
 import { type Barrier, type BatchResult, OrderStore } from "../store/OrderStore.ts"
 import { Timers } from "../timers/Timers.ts"
 import { FailedMessages } from "./FailedMessages.ts"
+import * as OrderMetrics from "./OrderMetrics.ts"
 import { isPoison } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
@@ -139,6 +140,7 @@ export const makeHandler = Effect.gen(function* () {
 
   const afterwards = (items: ReadonlyArray<Item>, result: BatchResult): Effect.Effect<void, MysqlError> =>
     Effect.gen(function* () {
+      OrderMetrics.decided(result.decided)
       if (result.decided.length > 0) yield* relay.nudge
       yield* timers.arm(result.unpaid)
       for (const one of result.decided) {

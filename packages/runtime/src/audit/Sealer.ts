@@ -351,7 +351,8 @@ export const make = (options: SealerOptions): Effect.Effect<void, never, Mysql |
           ) AS waiting`,
       )
       .pipe(
-        Effect.map(([found]) => {
+        Effect.map((rows) => {
+          const [found] = rows
           AuditMetrics.unsealed.set({}, found?.rows_waiting ?? 0)
           AuditMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
         }),

@@ -25,7 +25,15 @@ const called = Instrument.histogram(
 
 const PEERS = ["identity", "inventory", "ordering", "payment"] as const
 
-const FAILURES = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNAUTHENTICATED", "not_sent", "other"] as const
+const FAILURES = [
+  "UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "CANCELLED",
+  "INTERNAL",
+  "UNAUTHENTICATED",
+  "not_sent",
+  "other",
+] as const
 
 const failed = Instrument.counter(
   "floodgate_grpc_client_errors_total",

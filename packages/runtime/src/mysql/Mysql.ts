@@ -430,7 +430,7 @@ export const make = (
               cause: new Error("the breaker is open"),
             }),
         ),
-measured(op, transactional),
+        measured(op, transactional),
         Effect.withSpan(`mysql.${op}`, {
           kind: "client",
           captureStackTrace: false,

@@ -74,10 +74,13 @@ export class MysqlSession {
       this.statementSent = true
       const startedAt = performance.now()
       this.#send(resume, (done) =>
-        this.#connection.execute({ sql, values: params.map(parameter) as any, rowsAsArray }, (cause, result) => {
-          this.#onStatement(sql, params, performance.now() - startedAt)
-          done(cause, result)
-        }),
+        this.#connection.execute(
+          { sql, values: params.map(parameter) as any, rowsAsArray },
+          (cause, result) => {
+            this.#onStatement(sql, params, performance.now() - startedAt)
+            done(cause, result)
+          },
+        ),
       )
     })
   }

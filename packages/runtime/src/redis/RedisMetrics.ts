@@ -21,8 +21,6 @@ export const errors = Instrument.counter(
   },
 )
 
-export const inFlight = Instrument.gauge(
-  "floodgate_redis_in_flight",
-  "Commands that wait for an answer",
-  { redis: Instrument.told },
-)
+export const inFlight = Instrument.gauge("floodgate_redis_in_flight", "Commands that wait for an answer", {
+  redis: Instrument.told,
+})

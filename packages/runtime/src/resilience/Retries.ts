@@ -128,22 +128,24 @@ export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
       // What a target has never needed is zero, too.
       retried.declare({ target: [target] })
       return (self) =>
-        Effect.suspend(() => counted(self, target).pipe(
-          Effect.tapError((error) =>
-            Effect.sync(() => {
-              if (isRetryable(error)) budget.tokens = Math.max(0, budget.tokens - 1)
+        Effect.suspend(() =>
+          counted(self, target).pipe(
+            Effect.tapError((error) =>
+              Effect.sync(() => {
+                if (isRetryable(error)) budget.tokens = Math.max(0, budget.tokens - 1)
+              }),
+            ),
+            Effect.retry({
+              schedule: policy,
+              while: (error) => isRetryable(error) && budget.tokens > MAX_TOKENS / 2,
             }),
+            Effect.tap(() =>
+              Effect.sync(() => {
+                budget.tokens = Math.min(MAX_TOKENS, budget.tokens + TOKENS_PER_SUCCESS)
+              }),
+            ),
           ),
-          Effect.retry({
-            schedule: policy,
-            while: (error) => isRetryable(error) && budget.tokens > MAX_TOKENS / 2,
-          }),
-          Effect.tap(() =>
-            Effect.sync(() => {
-              budget.tokens = Math.min(MAX_TOKENS, budget.tokens + TOKENS_PER_SUCCESS)
-            }),
-          ),
-        ))
+        )
     },
     tokens: (name, target) => budgetOf(name, target).tokens,
   }
