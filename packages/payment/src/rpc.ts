@@ -100,21 +100,19 @@ export const rpc = GrpcServer.service(PaymentRpc, {
   acceptCallback: Effect.fnUntraced(function* (request) {
     const channel = (yield* Channels).get(request.channel)
     if (channel === undefined) return yield* new NotFound()
-    const event = yield* channel
-      .callback({ headers: request.headers, body: request.body })
-      .pipe(
-        Effect.tapErrorTag("Unauthenticated", () =>
-          Effect.logWarning("callback signature refused").pipe(
-            Effect.annotateLogs({ channel: channel.name, bytes: request.body.length }),
-          ),
+    const event = yield* channel.callback({ headers: request.headers, body: request.body }).pipe(
+      Effect.tapErrorTag("Unauthenticated", () =>
+        Effect.logWarning("callback signature refused").pipe(
+          Effect.annotateLogs({ channel: channel.name, bytes: request.body.length }),
         ),
-        Effect.tapError((error) =>
-          PaymentMetrics.callback(
-            channel.name,
-            error._tag === "Unauthenticated" ? "bad_signature" : "malformed",
-          ),
+      ),
+      Effect.tapError((error) =>
+        PaymentMetrics.callback(
+          channel.name,
+          error._tag === "Unauthenticated" ? "bad_signature" : "malformed",
         ),
-      )
+      ),
+    )
     const taken = channel.acknowledgement ?? {}
     if (event === undefined) {
       yield* PaymentMetrics.callback(channel.name, "ignored")

@@ -88,7 +88,7 @@ export const make = (metrics: HttpMetrics) =>
         if (ended) return
         ended = true
         over(ROUTE, status === CLIENT_LEFT ? undefined : status)
-          span.end(status)
+        span.end(status)
       }
       const reply = (answer: Reply.Reply): void => {
         send(request, response, base, serverClock.nowMs(), answer)
@@ -97,11 +97,11 @@ export const make = (metrics: HttpMetrics) =>
       const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
 
       const slowDown = (name: LimitName, waitMs: number): void => {
-      SaleFunnel.limited(1)
-      reply(Limits.reply(name, waitMs, exchange.language))
-    }
+        SaleFunnel.limited(1)
+        reply(Limits.reply(name, waitMs, exchange.language))
+      }
 
-    const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
+      const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
         span.attribute("user_id", user.userId)
         span.attribute("product_id", payload.product_id)
         coalescer.submit(payload.product_id, {
@@ -126,9 +126,7 @@ export const make = (metrics: HttpMetrics) =>
         if (waitMs === 0) next()
         else if (waitMs > 0) slowDown(name, waitMs)
         else {
-          limiter.wait(name, limitKey, (ms) =>
-            attempt(() => (ms === 0 ? next() : slowDown(name, ms))),
-          )
+          limiter.wait(name, limitKey, (ms) => attempt(() => (ms === 0 ? next() : slowDown(name, ms))))
         }
       }
 

@@ -27,8 +27,8 @@ import { ShardFence } from "../store/ShardFence.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import type { ShardSignals } from "../store/ShardSignals.ts"
 import * as FenceWatch from "./FenceWatch.ts"
-import { entriesOf, messageOf } from "./Relay.ts"
 import * as RecoveryMetrics from "./RecoveryMetrics.ts"
+import { entriesOf, messageOf } from "./Relay.ts"
 import * as Trouble from "./Trouble.ts"
 
 /** Another process recovers, or took over from this one. */

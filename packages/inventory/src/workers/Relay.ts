@@ -208,7 +208,10 @@ const make = (times: RelayTimes) =>
         }
         if (from === "-") {
           const [first] = entries.filter((entry) => !known.has(entry.order_num))
-          RelayMetrics.oldestOf(shard, first === undefined ? 0 : Number(seconds) * 1_000 - first.reserved_at_ms)
+          RelayMetrics.oldestOf(
+            shard,
+            first === undefined ? 0 : Number(seconds) * 1_000 - first.reserved_at_ms,
+          )
         }
         // Ages by Redis' own clock: the id is its time, too.
         const old = Number(seconds) * 1_000 - times.again
@@ -314,20 +317,18 @@ const make = (times: RelayTimes) =>
       yield* FiberMap.run(
         fibers,
         shard,
-        signals
-          .attend(shard, true)
-          .pipe(
-            Effect.zipRight(relayShard(shard)),
-            Effect.ensuring(signals.attend(shard, false)),
-            Effect.ensuring(
-              Effect.sync(() => {
-                relaying--
-                // Another process's from here on.
-                RelayMetrics.oldestOf(shard, 0)
-              }),
-            ),
-            Effect.ensuring(Effect.ignore(lease(shard, 0))),
+        signals.attend(shard, true).pipe(
+          Effect.zipRight(relayShard(shard)),
+          Effect.ensuring(signals.attend(shard, false)),
+          Effect.ensuring(
+            Effect.sync(() => {
+              relaying--
+              // Another process's from here on.
+              RelayMetrics.oldestOf(shard, 0)
+            }),
           ),
+          Effect.ensuring(Effect.ignore(lease(shard, 0))),
+        ),
       )
     })
 

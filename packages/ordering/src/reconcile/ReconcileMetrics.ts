@@ -3,8 +3,8 @@ import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as Sampler from "@floodgate/runtime/metrics/Sampler"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { kinds } from "./domain/DriftKind.ts"
 import { DriftStore } from "./DriftStore.ts"
+import { kinds } from "./domain/DriftKind.ts"
 
 const drift = Instrument.gauge(
   "floodgate_reconciliation_drift",

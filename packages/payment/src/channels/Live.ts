@@ -46,8 +46,7 @@ export const layer = Layer.effect(
         return yield* new AppConfig.ConfigInvalid({ issues: [`PAYMENT_CHANNELS: unknown channel "${name}"`] })
     }
     for (const [name, channel] of channels) {
-      const safe =
-        name === Balance.NAME ? channel : guarded(channel, yield* Breakers.gate("channel", name))
+      const safe = name === Balance.NAME ? channel : guarded(channel, yield* Breakers.gate("channel", name))
       channels.set(name, PaymentMetrics.metered(safe))
     }
     return channels

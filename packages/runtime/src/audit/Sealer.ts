@@ -351,11 +351,13 @@ export const make = (options: SealerOptions): Effect.Effect<void, never, Mysql |
           ) AS waiting`,
       )
       .pipe(
-        Effect.map((rows) => {
-          const [found] = rows
-          AuditMetrics.unsealed.set({}, found?.rows_waiting ?? 0)
-          AuditMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
-        }),
+        Effect.tap((rows) =>
+          Effect.sync(() => {
+            const [found] = rows
+            AuditMetrics.unsealed.set({}, found?.rows_waiting ?? 0)
+            AuditMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
+          }),
+        ),
       )
     yield* Sampler.make("the audit trail", sample)
 

@@ -392,11 +392,13 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
           ) AS waiting`,
       )
       .pipe(
-        Effect.map((rows) => {
-          const [found] = rows
-          OutboxMetrics.unsent.set({}, found?.rows_waiting ?? 0)
-          OutboxMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
-        }),
+        Effect.tap((rows) =>
+          Effect.sync(() => {
+            const [found] = rows
+            OutboxMetrics.unsent.set({}, found?.rows_waiting ?? 0)
+            OutboxMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
+          }),
+        ),
       )
 
     yield* Sampler.make("the outbox", sample)
