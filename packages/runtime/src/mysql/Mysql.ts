@@ -37,7 +37,7 @@ import {
   MysqlUnavailable,
 } from "./MysqlError.ts"
 import * as MysqlMetrics from "./MysqlMetrics.ts"
-import { MysqlSession } from "./MysqlSession.ts"
+import { MysqlSession, parameter } from "./MysqlSession.ts"
 import * as SlowQueries from "./SlowQueries.ts"
 
 export interface RunOptions {
@@ -178,9 +178,30 @@ const verdictOn = (error: unknown, tookMs: number, deadlineMs: number): Breakers
 /** `SLOW_QUERY_MS`: a statement that takes longer is logged with its plan, and counted; 200 unless said. */
 export const slowQueryMs: Config.Config<number> = Config.withDefault(Config.integer("SLOW_QUERY_MS"), 200)
 
-/** What asks for plans, which nobody needs a plan of. */
-const EXPLAIN = "mysql.explain"
+/** How long a plan may take to be had (ms). */
 const EXPLAIN_MS = 1_000
+
+/** A statement's plan, asked for on a connection of its own: who looks at slow queries must not take the pool's places. */
+const explain = (
+  target: Driver.ConnectionOptions,
+  text: string,
+  params: ReadonlyArray<unknown>,
+): Effect.Effect<ReadonlyArray<SlowQueries.PlanRow>, unknown> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const connection = Driver.createConnection({ ...target, connectTimeout: EXPLAIN_MS })
+      // Told to whoever waits on it, too.
+      connection.on("error", () => {})
+      return connection
+    }),
+    (connection) =>
+      Effect.async<ReadonlyArray<SlowQueries.PlanRow>, unknown>((resume) => {
+        connection.execute(`EXPLAIN ${text}`, params.map(parameter) as any, (cause, result) =>
+          resume(cause ? Effect.fail(cause) : Effect.succeed(rows(result))),
+        )
+      }),
+    (connection) => Effect.sync(() => connection.destroy()),
+  ).pipe(Effect.timeout(EXPLAIN_MS))
 
 /** How an operation failed; undefined where the failure is the caller's own. */
 const kindOf = (cause: Cause.Cause<unknown>) => {
@@ -253,14 +274,9 @@ export const make = (
       MysqlMetrics.waiting.set(pools, Math.max(0, inside - maxConnections))
       MysqlMetrics.size.set(pools, maxConnections)
     })
-    const onSlow = yield* SlowQueries.make(({ params, sql: text }) =>
-      service.run(EXPLAIN, sql.unsafe<SlowQueries.PlanRow>(`EXPLAIN ${text}`, params), {
-        deadlineMs: EXPLAIN_MS,
-        bypassBreaker: true,
-      }),
-    )
+    const onSlow = yield* SlowQueries.make(({ params, sql: text }) => explain(target, text, params))
     const statementOf = (op: string) => (text: string, params: ReadonlyArray<unknown>, tookMs: number) => {
-      if (tookMs > slowMs && op !== EXPLAIN) onSlow({ op, sql: text, params, tookMs })
+      if (tookMs > slowMs) onSlow({ op, sql: text, params, tookMs })
     }
 
     const acquire = (keep: (connection: Driver.PoolConnection) => MysqlSession | undefined) =>

@@ -17,7 +17,7 @@ const lost = (): SqlError =>
  * JavaScript's integers are sent as BIGINT: the driver would send DOUBLE, which MySQL 8 refuses in LIMIT and which
  * compares BIGINT columns as floating point.
  */
-const parameter = (value: unknown): unknown => {
+export const parameter = (value: unknown): unknown => {
   if (typeof value === "number" && Number.isSafeInteger(value)) return Driver.TypedParameter.BIGINT(value)
   if (typeof value === "bigint") {
     return value < 0n ? Driver.TypedParameter.BIGINT(value) : Driver.TypedParameter.BIGINT.unsigned(value)
