@@ -54,7 +54,7 @@ const keeping = (made: Array<Made>): Tracer.Tracer =>
     context: (f) => f(),
   })
 
-const request = { method: "GET" } as IncomingMessage
+const request = { method: "GET", url: "/products/7?ticket=secret" } as IncomingMessage
 const exchange = (sampled: boolean, traceparent?: string): Exchange => ({
   traceId: "1".repeat(32),
   sampled,
@@ -89,6 +89,7 @@ describe("the span of a request", () => {
         deepStrictEqual(made[0]!.attributes, {
           "http.request.method": "GET",
           "http.route": "/products/:id",
+          "url.path": "/products/7",
           "http.response.status_code": 200,
         })
       }),

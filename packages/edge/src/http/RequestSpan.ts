@@ -73,6 +73,8 @@ export const make: Effect.Effect<RequestSpans> = Effect.gen(function* () {
     )
     span.attribute("http.request.method", request.method)
     span.attribute("http.route", route)
+    // Without its query: that may hold a ticket.
+    span.attribute("url.path", (request.url ?? "").split("?", 1)[0])
     return span
   }
 

@@ -129,7 +129,13 @@ const make = (times: RelayTimes) =>
         ? Effect.void
         : BatchSpans.around(
             `send ${Topic.Reservations}`,
-            { kind: "producer", attributes: { "messaging.destination.name": Topic.Reservations } },
+            {
+              kind: "producer",
+              attributes: {
+                "messaging.operation.type": "send",
+                "messaging.destination.name": Topic.Reservations,
+              },
+            },
             entries.map((entry) => entry.event.traceparent),
             (traceparents) =>
               bus.publish(

@@ -88,7 +88,12 @@ export const makeHandler = Effect.gen(function* () {
           kind: "consumer",
           captureStackTrace: false,
           links: TraceContext.links(clicks),
-          attributes: { "messaging.batch.message_count": events.length },
+          attributes: {
+            "messaging.operation.type": "process",
+            "messaging.destination.name": Topic.Reservations,
+            "messaging.consumer.group.name": GROUP,
+            "messaging.batch.message_count": events.length,
+          },
         }),
         TraceContext.withParent(clicks[0]),
       )

@@ -95,7 +95,13 @@ const applyOne = (event: PaymentEvent) =>
       Effect.withSpan("payment_event.apply", {
         kind: "consumer",
         captureStackTrace: false,
-        attributes: { order_num: event.order_num, type: event.type },
+        attributes: {
+          "messaging.operation.type": "process",
+          "messaging.destination.name": Topic.PaymentEvents,
+          "messaging.consumer.group.name": GROUP,
+          order_num: event.order_num,
+          type: event.type,
+        },
       }),
       // Like everything that carries no sampled click: no spans.
       event.traceparent === undefined

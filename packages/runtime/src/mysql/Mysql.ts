@@ -450,7 +450,14 @@ export const make = (
         Effect.withSpan(`mysql.${op}`, {
           kind: "client",
           captureStackTrace: false,
-          attributes: { "db.system.name": "mysql", "db.namespace": target.database, transactional },
+          attributes: {
+            "db.system.name": "mysql",
+            "db.namespace": target.database,
+            "db.query.summary": op,
+            "server.address": target.host,
+            "server.port": target.port,
+            "floodgate.transaction": transactional,
+          },
         }),
       )
 

@@ -320,7 +320,7 @@ export const make = (
           ? Effect.withSpan(send(op, f, runOptions), `redis.${op}`, {
               kind: "client",
               captureStackTrace: false,
-              attributes: { "db.system.name": "redis" },
+              attributes: { "db.system.name": "redis", "db.operation.name": op },
             })
           : send(op, f, runOptions)
       })
