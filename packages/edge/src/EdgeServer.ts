@@ -24,6 +24,7 @@ import * as BodyGate from "./http/BodyGate.ts"
 import * as ClientAddress from "./http/ClientAddress.ts"
 import * as Cors from "./http/Cors.ts"
 import * as Exchange from "./http/Exchange.ts"
+import * as HttpMetrics from "./http/HttpMetrics.ts"
 import * as RawAnswer from "./http/RawAnswer.ts"
 import * as Reply from "./http/Reply.ts"
 import * as RouteTable from "./http/RouteTable.ts"
@@ -88,7 +89,10 @@ const makeListener = Effect.gen(function* () {
   const { corsOrigins, hsts, sampleShare, trustedProxies } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
-  const hot = yield* HotSeckill.make
+  const table = RouteTable.make()
+  const { metrics, observe } = HttpMetrics.make(table.routes, new Set([EventsListener.PATH]))
+  yield* observe
+  const hot = yield* HotSeckill.make(metrics)
   const events = yield* EventsListener.make
   const limits = yield* RouteLimits.make
   const risk = yield* RiskGate.make
@@ -99,7 +103,6 @@ const makeListener = Effect.gen(function* () {
   )
   const cors = Cors.make(corsOrigins)
   const security = SecurityHeaders.make(hsts)
-  const table = RouteTable.make()
 
   return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
     const exchange = Exchange.begin(request, sampleShare, trustedProxies)
@@ -143,7 +146,10 @@ const makeListener = Effect.gen(function* () {
 
     if (request.method === "POST" && path === HotSeckill.PATH) {
       hot(request, response, exchange, base)
-    } else if (request.method === "OPTIONS") {
+      return
+    }
+    const counted = metrics.watch(response)
+    if (request.method === "OPTIONS") {
       response.writeHead(204, { ...base, ...cors.preflight(request), "x-server-time": serverClock.nowMs() })
       response.end()
     } else {
@@ -151,6 +157,7 @@ const makeListener = Effect.gen(function* () {
       if (match._tag === "Found") {
         const { route } = match
         exchange.route = route.path
+        counted(route)
         const refusal = risk.refusal(route, request, exchange)
         if (refusal !== undefined) answer(refusal)
         else {

@@ -2,12 +2,12 @@
 import { createHash } from "node:crypto"
 import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
 import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
+import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import { type Draft, type Product, problemsOf } from "./domain/Product.ts"
 import { ProductStore, type PublishKey } from "./store/ProductStore.ts"
 import { ReservationStore } from "./store/ReservationStore.ts"
@@ -55,10 +55,11 @@ class Overtaken extends Data.TaggedError("Overtaken")<{ readonly product_id: num
   }
 }
 
-const warmUpFailures = Metric.counter("floodgate_warmup_failures_total", {
-  description: "Warm-ups that left a product a draft",
-  incremental: true,
-})
+const warmUpFailures = Instrument.counter(
+  "floodgate_warmup_failures_total",
+  "Warm-ups that left a product a draft",
+  {},
+)
 
 const make = Effect.gen(function* () {
   const store = yield* ProductStore
@@ -139,7 +140,7 @@ const make = Effect.gen(function* () {
         (error) =>
           Effect.logError(WARM_UP_FAILED, error).pipe(
             Effect.annotateLogs({ product_id: id }),
-            Effect.zipRight(Metric.increment(warmUpFailures)),
+            Effect.zipRight(Effect.sync(() => warmUpFailures.inc({}))),
             Effect.zipRight(new Busy({ retry_after_ms: 1000, id, status: "draft" })),
           ),
       ),

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ReservationAnswers, ReservationBatch } from "./domain/Reservation.ts"
+import * as ReserveMetrics from "./ReserveMetrics.ts"
 import { ProductStore } from "./store/ProductStore.ts"
 import { ReservationStore } from "./store/ReservationStore.ts"
 
@@ -26,7 +27,9 @@ const make = Effect.gen(function* () {
   const reserve = Effect.fnUntraced(function* (batch: ReservationBatch) {
     const answers = yield* reservations.reserveBatch(batch)
     const nowhere = answers.generation === 0 && answers.codes.includes(ReserveCode.NOT_ON_SALE)
-    return nowhere ? yield* tellApart(batch.product_id, answers) : answers
+    const told = nowhere ? yield* tellApart(batch.product_id, answers) : answers
+    ReserveMetrics.answered(told.codes)
+    return told
   })
 
   /** What Redis knows of an order number; its MAC is checked by who asks on behalf of a user. */

@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as OrderingConfig from "./OrderingConfig.ts"
 import * as BooksStore from "./reconcile/BooksStore.ts"
 import * as DriftStore from "./reconcile/DriftStore.ts"
+import * as ReconcileMetrics from "./reconcile/ReconcileMetrics.ts"
 import * as Reconciler from "./reconcile/Reconciler.ts"
 import * as SaleBooks from "./reconcile/SaleBooks.ts"
 import * as SaleRedis from "./reconcile/SaleRedis.ts"
@@ -27,6 +28,7 @@ import * as TimerRedis from "./timers/TimerRedis.ts"
 import * as Timers from "./timers/Timers.ts"
 import * as Canceller from "./workers/Canceller.ts"
 import * as CancelSweep from "./workers/CancelSweep.ts"
+import * as DeadLetterMetrics from "./workers/DeadLetterMetrics.ts"
 import * as DeadLetters from "./workers/DeadLetters.ts"
 import * as FailedMessages from "./workers/FailedMessages.ts"
 import * as OrderWorker from "./workers/OrderWorker.ts"
@@ -67,6 +69,8 @@ const processes = Layer.mergeAll(
   CancelSweep.layer,
   PaymentEvents.parkedLayer,
   DeadLetters.sweepLayer,
+  DeadLetterMetrics.layer,
+  ReconcileMetrics.layer,
   reconciliation,
   Sealer.layer({ service: "ordering" }),
 )

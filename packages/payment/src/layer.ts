@@ -11,6 +11,7 @@ import * as Mysql from "@floodgate/runtime/mysql/Mysql"
 import * as Outbox from "@floodgate/runtime/outbox/Outbox"
 import * as Layer from "effect/Layer"
 import * as Channels from "./channels/Live.ts"
+import * as PaymentMetrics from "./PaymentMetrics.ts"
 import { Payments } from "./Payments.ts"
 import { rpc } from "./rpc.ts"
 import { Gate } from "./store/Gate.ts"
@@ -35,6 +36,7 @@ const processes = Layer.mergeAll(
   GrpcServer.layer({ port: AppConfig.port("payment"), services: [rpc] }),
   IntentRetry.layer,
   OrderAnswers.layer,
+  PaymentMetrics.layer,
   Refunds.layer,
   TopUps.layer,
   WebhookEvents.layer,

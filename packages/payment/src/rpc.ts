@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Asked from "./Asked.ts"
 import { Channels } from "./channels/Channel.ts"
 import * as Messages from "./Messages.ts"
+import * as PaymentMetrics from "./PaymentMetrics.ts"
 import { Payments } from "./Payments.ts"
 import * as RecordsRpc from "./RecordsRpc.ts"
 import { type LedgerQuery, LedgerStore } from "./store/LedgerStore.ts"
@@ -99,19 +100,26 @@ export const rpc = GrpcServer.service(PaymentRpc, {
   acceptCallback: Effect.fnUntraced(function* (request) {
     const channel = (yield* Channels).get(request.channel)
     if (channel === undefined) return yield* new NotFound()
-    const event = yield* channel
-      .callback({ headers: request.headers, body: request.body })
-      .pipe(
-        Effect.tapErrorTag("Unauthenticated", () =>
-          Effect.logWarning("callback signature refused").pipe(
-            Effect.annotateLogs({ channel: channel.name, bytes: request.body.length }),
-          ),
+    const event = yield* channel.callback({ headers: request.headers, body: request.body }).pipe(
+      Effect.tapErrorTag("Unauthenticated", () =>
+        Effect.logWarning("callback signature refused").pipe(
+          Effect.annotateLogs({ channel: channel.name, bytes: request.body.length }),
         ),
-      )
+      ),
+      Effect.tapError((error) =>
+        PaymentMetrics.callback(
+          channel.name,
+          error._tag === "Unauthenticated" ? "bad_signature" : "malformed",
+        ),
+      ),
+    )
     const taken = channel.acknowledgement ?? {}
-    if (event === undefined) return taken
+    if (event === undefined) {
+      yield* PaymentMetrics.callback(channel.name, "ignored")
+      return taken
+    }
     const store = yield* ProviderEventStore
-    const { replayed } = yield* orBusy(store.receive(channel.name, event, request.body)).pipe(
+    const { known, replayed } = yield* orBusy(store.receive(channel.name, event, request.body)).pipe(
       Effect.tapErrorTag("PaymentMismatch", () =>
         Effect.logError("callback does not match its payment").pipe(
           Effect.annotateLogs({
@@ -119,9 +127,11 @@ export const rpc = GrpcServer.service(PaymentRpc, {
             payment_id: event.paymentId,
             event_id: event.eventId,
           }),
+          Effect.zipRight(PaymentMetrics.callback(channel.name, "mismatch")),
         ),
       ),
     )
+    yield* PaymentMetrics.callback(channel.name, replayed ? "replayed" : known ? "accepted" : "unknown")
     yield* (yield* EventApplier).nudge
     return { ...taken, replayed }
   }),

@@ -124,6 +124,11 @@ export interface ClientOptions {
   readonly retry?: (method: string) => RetryHook | undefined
   /** The peer's breaker. An attempt that it turns away fails at once with Busy, and isn't repeated. Streams pass it by. */
   readonly gate?: CallGate
+  /**
+   * Hears of every attempt of a call, streams apart: what became of it by gRPC's code (undefined where nothing was sent),
+   * whether it is an error that the method declares, and how long it took (ms). Must not throw.
+   */
+  readonly onAttempt?: (method: string, code: number | undefined, declared: boolean, tookMs: number) => void
   /** Attempts under way at once, streams apart; one more fails at once with Busy. Default 1,024. */
   readonly maxInFlight?: number
 }
@@ -232,6 +237,12 @@ interface Channel {
   readonly metadata: () => Metadata
 }
 
+/** Whether an answer is an error that the method declares, or one of the peer's everyday ones. */
+const isDeclared = (error: ServiceError, declared: ReadonlySet<string>): boolean => {
+  const typed = GrpcStatus.toError(error.metadata)
+  return typed !== undefined && (declared.has(typed._tag) || typed._tag === "InvalidInput")
+}
+
 /** What a call's failure is to its caller. */
 const failWith =
   (name: string, declared: ReadonlySet<string>) =>
@@ -333,6 +344,7 @@ const method = (
   }
   const retry =
     desc.idempotency === Idempotency.IDEMPOTENCY_UNKNOWN ? undefined : channel.options.retry?.(desc.localName)
+  const { onAttempt } = channel.options
   const ownDeadlineMs = channel.options.deadlineMs?.(desc.localName) ?? defaultDeadlineMs
 
   const attempt = (
@@ -343,15 +355,18 @@ const method = (
   ): Effect.Effect<Buffer, ServiceError | NotSent> =>
     Effect.async((resume) => {
       if (channel.inFlight >= channel.maxInFlight) {
+        onAttempt?.(desc.name, undefined, false, 0)
         resume(Effect.fail(new NotSent(crowdedRetryMs)))
         return
       }
       const ticket = gate === undefined ? 0 : gate.enter()
       if (gate !== undefined && ticket <= 0) {
+        onAttempt?.(desc.name, undefined, false, 0)
         resume(Effect.fail(new NotSent(-ticket)))
         return
       }
       const startedAt = Date.now()
+      const began = onAttempt === undefined ? 0 : performance.now()
       // grpc-js calls back exactly once, for a cancelled call too, and never before this returns.
       const call = channel.grpc.makeUnaryRequest(
         path,
@@ -362,6 +377,12 @@ const method = (
         { deadline },
         (error, answer) => {
           channel.inFlight--
+          onAttempt?.(
+            desc.name,
+            error === null ? status.OK : error.code,
+            error !== null && isDeclared(error, declared),
+            performance.now() - began,
+          )
           if (gate !== undefined) {
             const tookMs = Date.now() - startedAt
             const limitMs = deadline - startedAt

@@ -6,6 +6,7 @@ import { Busy } from "@floodgate/contracts/errors/Errors"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as BulkheadMetrics from "./BulkheadMetrics.ts"
 import * as Degradation from "./Degradation.ts"
 
 /** A moment of one class. */
@@ -96,4 +97,10 @@ export const make = (table: typeof Degradation.bounds): Bulkheads["Type"] => {
   }
 }
 
-export const layer = Layer.sync(Bulkheads, () => make(Degradation.bounds))
+export const layer = Layer.scoped(
+  Bulkheads,
+  Effect.tap(
+    Effect.sync(() => make(Degradation.bounds)),
+    BulkheadMetrics.observe,
+  ),
+)

@@ -123,9 +123,9 @@ export const layer = HttpApiBuilder.middleware(
           Effect.catchAllCause(recover(exchange)),
           Effect.flatMap((response) => Compression.apply(response, request.headers["accept-encoding"])),
           Effect.map((response) => finish(exchange, response)),
-          Effect.tap((response) => span?.end(response.status)),
+          Effect.tap((response) => span.end(response.status)),
         )
-        return span === undefined
+        return span.span === undefined
           ? TraceContext.withParent(Exchange.unrecorded(exchange))(handled)
           : Effect.withParentSpan(handled, span.span)
       })

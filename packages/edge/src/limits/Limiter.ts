@@ -14,6 +14,7 @@ import * as Reply from "../http/Reply.ts"
 import * as Bucket from "./Bucket.ts"
 import { BucketStore } from "./BucketStore.ts"
 import { Generations } from "./Generations.ts"
+import * as LimitMetrics from "./LimitMetrics.ts"
 import { LimitSettings } from "./LimitSettings.ts"
 import { table } from "./LimitTable.ts"
 
@@ -144,6 +145,7 @@ export const make = (options: Options = {}) =>
     }
 
     const use = (entry: Entry): void => {
+      LimitMetrics.passed[entry.name](1)
       entry.tokens--
       if (entry.credit > 0) {
         entry.credit--
@@ -162,6 +164,7 @@ export const make = (options: Options = {}) =>
       const rest = entry.waiting.splice(0).slice(served)
       if (lease.waitMs > 0) {
         entry.refusedUntilMs = now + (entry.block === 0 ? lease.waitMs : Math.max(lease.waitMs, MIN_PAUSE_MS))
+        LimitMetrics.refused[entry.name](rest.length)
         for (const done of rest) done(lease.waitMs)
       } else if (rest.length > 0) {
         entry.waiting = rest
@@ -190,6 +193,7 @@ export const make = (options: Options = {}) =>
               settle(entry, lease)
               if (!failing) return Effect.void
               failing = false
+              LimitMetrics.alone(0)
               return Effect.logInfo("limits are shared with the other edges again")
             }),
           onFailure: (cause) =>
@@ -200,6 +204,7 @@ export const make = (options: Options = {}) =>
               // Once a streak: it is tried twice a second.
               if (failing) return Effect.void
               failing = true
+              LimitMetrics.alone(1)
               return Effect.logWarning("limits can't be shared; this edge keeps buckets of its own", cause)
             }),
         }),
@@ -235,15 +240,19 @@ export const make = (options: Options = {}) =>
         if (entry.tokens <= entry.block >> 2 && !entry.asking && entry.refusedUntilMs <= now) ask(entry)
         return 0
       }
-      return entry.refusedUntilMs > now ? Math.ceil(entry.refusedUntilMs - now) : ASK
+      if (entry.refusedUntilMs <= now) return ASK
+      LimitMetrics.refused[name](1)
+      return Math.ceil(entry.refusedUntilMs - now)
     }
 
     const wait = (name: LimitName, key: Key, done: (waitMs: number) => void): void => {
       const taken = take(name, key)
       const entry = entryOf(name, key, nowMs())
       if (taken !== ASK) done(taken)
-      else if (entry.waiting.length >= MAX_WAITING) done(MIN_PAUSE_MS)
-      else {
+      else if (entry.waiting.length >= MAX_WAITING) {
+        LimitMetrics.refused[name](1)
+        done(MIN_PAUSE_MS)
+      } else {
         entry.waiting.push(done)
         ask(entry)
       }

@@ -23,6 +23,7 @@ import * as Schema from "effect/Schema"
 import * as Degradation from "../degrade/Degradation.ts"
 import { fromPeer } from "../handlers/Peer.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
+import * as ProductMetrics from "./ProductMetrics.ts"
 import * as ProductView from "./ProductView.ts"
 
 /** Products held, and unknown ids held. */
@@ -181,6 +182,7 @@ export const make = Effect.gen(function* () {
     Effect.suspend(() => {
       const last = known.get(id)
       if (last === undefined || nowMs() - last.fetchedMs > Degradation.MAX_STALE_MS) return Effect.fail(error)
+      ProductMetrics.stale(1)
       // Somebody else has done so meanwhile, or inventory answered after all.
       return last.expiresMs > nowMs()
         ? Effect.succeed(show(last))
@@ -195,16 +197,23 @@ export const make = Effect.gen(function* () {
     Effect.suspend(() => {
       const entry = known.get(id)
       if (entry !== undefined) {
-        if (entry.expiresMs > nowMs()) return Effect.succeed(show(entry))
+        if (entry.expiresMs > nowMs()) {
+          ProductMetrics.held(1)
+          return Effect.succeed(show(entry))
+        }
+        ProductMetrics.asked(1)
         return lookup(id).pipe(
           Effect.timeoutFail({ duration: PATIENCE_MS, onTimeout: () => new Busy({}) }),
           Effect.catchTag("Busy", (error) => stale(id, error)),
         )
       }
       const missingUntilMs = missing.get(id)
-      return missingUntilMs !== undefined && missingUntilMs > nowMs()
-        ? Effect.fail(new NotFound({}))
-        : lookup(id)
+      if (missingUntilMs !== undefined && missingUntilMs > nowMs()) {
+        ProductMetrics.unknown(1)
+        return Effect.fail(new NotFound({}))
+      }
+      ProductMetrics.asked(1)
+      return lookup(id)
     })
 
   return ProductCache.of({

@@ -9,6 +9,7 @@ import { ProductCache } from "../products/ProductCache.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import { Hub } from "./Hub.ts"
 import { Journal, PAGE, type Read } from "./Journal.ts"
+import * as PushMetrics from "./PushMetrics.ts"
 import * as StockFeed from "./StockFeed.ts"
 
 /** How late a change may be told (ms), beside the bus's own time. */
@@ -106,6 +107,7 @@ export const make = Effect.gen(function* () {
   const serverClock = yield* ServerClock
   const clock = yield* Effect.clock
   const hub = new Hub()
+  yield* PushMetrics.observe(hub)
 
   yield* Effect.forkScoped(follow(hub))
   yield* every("telling stock", StockFeed.EVERY_MS, StockFeed.make(hub, cache))

@@ -26,6 +26,7 @@ import { ProductCache } from "../products/ProductCache.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import { LIFE_MS, type Proof } from "../ticket/Ticket.ts"
 import { Tickets } from "../ticket/Tickets.ts"
+import * as QueueMetrics from "./QueueMetrics.ts"
 import { ADMITTED_MS, type Place, QueueStore, type Room } from "./QueueStore.ts"
 
 /** How many may wait for each piece that is left. */
@@ -71,6 +72,7 @@ export const make = Effect.gen(function* () {
   const serverClock = yield* ServerClock
   const tickets = yield* Tickets
   const challenges = yield* ChallengeProvider
+  yield* QueueMetrics.observe
 
   const proved = ({ device, productId, ticket, userId }: Visitor): ReadonlySet<Proof> =>
     tickets.verify(ticket, { user: userId, product: productId, device }, serverClock.nowMs())
@@ -100,6 +102,7 @@ export const make = Effect.gen(function* () {
     product: Product,
     brought: ReadonlySet<Proof>,
   ): Effect.Effect<QueuePlace, SoldOut> => {
+    QueueMetrics.told(visitor.productId, place)
     if (place._tag === "Admitted") {
       const nowMs = serverClock.nowMs()
       const proofs = new Set<Proof>([...brought, "queue"])
@@ -149,4 +152,4 @@ export const make = Effect.gen(function* () {
   })
 })
 
-export const layer = Layer.effect(WaitingRoom, make)
+export const layer = Layer.scoped(WaitingRoom, make)

@@ -9,6 +9,7 @@
 import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { MAX_BATCH, ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -18,6 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { notExecuted, type ReserveOutcome, unknown } from "./ReserveAnswer.ts"
+import * as SeckillMetrics from "./SeckillMetrics.ts"
 import { ServerClock } from "./ServerClock.ts"
 import { SoldOutMarks } from "./SoldOutMarks.ts"
 
@@ -88,6 +90,8 @@ export const make = Effect.gen(function* () {
   const lanes = new Map<number, Lane>()
   let pendingInAll = 0
   let gatherings = 0
+
+  yield* Instrument.observing(() => SeckillMetrics.pending.set({}, pendingInAll))
 
   const nowMs = () => clock.unsafeCurrentTimeMillis()
 
@@ -225,11 +229,14 @@ export const make = Effect.gen(function* () {
     if (lane.queue.length === 0) return
     const batch = take(lane)
     lane.inFlight++
+    SeckillMetrics.batchItems(batch.length)
+    const startedAt = performance.now()
     run(
       Effect.ensuring(
         Effect.suspend(() => call(lane, batch)),
         Effect.sync(() => {
           lane.inFlight--
+          SeckillMetrics.batchSeconds((performance.now() - startedAt) / 1_000)
           // Nothing to wait for any more: what has gathered meanwhile leaves now.
           if (lane.inFlight === 0) lane.gathering = 0
           pump(lane)
@@ -289,6 +296,7 @@ export const make = Effect.gen(function* () {
     submit: (productId, item) => {
       const lane = laneOf(productId)
       if (lane.queue.length >= MAX_PENDING || pendingInAll >= MAX_PENDING_IN_ALL) {
+        SeckillMetrics.overflow(1)
         item.answer(notExecuted)
       } else {
         enqueue(lane, { ...item, expiresMs: nowMs() + ITEM_MS, attempts: 0 })

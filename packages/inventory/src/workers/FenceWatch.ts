@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ShardFence } from "../store/ShardFence.ts"
 import { ShardSignals } from "../store/ShardSignals.ts"
+import * as RecoveryMetrics from "./RecoveryMetrics.ts"
 import * as Trouble from "./Trouble.ts"
 
 /** How often all fences are looked at, in ms. */
@@ -25,7 +26,10 @@ export const make = Effect.gen(function* () {
 
   const look = (suspects: ReadonlySet<number>) =>
     fence.closed(suspects).pipe(
-      Effect.tap(() => trouble.worked),
+      Effect.tap((shards) => {
+        RecoveryMetrics.foundClosed(shards.length)
+        return trouble.worked
+      }),
       Effect.catchAll((error) => Effect.as(trouble.failed(error), [] as ReadonlyArray<number>)),
     )
 

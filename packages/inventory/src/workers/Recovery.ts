@@ -28,6 +28,7 @@ import { ShardFence } from "../store/ShardFence.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import type { ShardSignals } from "../store/ShardSignals.ts"
 import * as FenceWatch from "./FenceWatch.ts"
+import * as RecoveryMetrics from "./RecoveryMetrics.ts"
 import { entriesOf, messageOf } from "./Relay.ts"
 import * as Trouble from "./Trouble.ts"
 
@@ -459,14 +460,20 @@ const make = Effect.gen(function* () {
         suspects = found.closed
         for (const shard of found.incomplete) incomplete.add(shard)
       }
+      const startedAt = performance.now()
       const outcome: Either.Either<void, unknown> = yield* Effect.either(round(suspects))
+      const tookMs = performance.now() - startedAt
       if (Either.isRight(outcome)) {
+        RecoveryMetrics.round("done", tookMs)
         yield* trouble.worked
         pause = 250
         continue
       }
       // Another process at work is no trouble; a dependency that is away leaves the shards closed until it is back.
-      if (!(outcome.left instanceof LeaseLost)) yield* trouble.failed(outcome.left)
+      if (!(outcome.left instanceof LeaseLost)) {
+        RecoveryMetrics.round("failed", tookMs)
+        yield* trouble.failed(outcome.left)
+      }
       yield* Effect.sleep(pause)
       pause = Math.min(pause * 2, 2_000)
     }

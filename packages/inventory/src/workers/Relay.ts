@@ -25,6 +25,7 @@ import * as SaleScripts from "../store/SaleScripts.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import { ShardSignals } from "../store/ShardSignals.ts"
 import { RelayHooks } from "./RelayHooks.ts"
+import * as RelayMetrics from "./RelayMetrics.ts"
 import * as Trouble from "./Trouble.ts"
 
 /** The relay's times, in ms. */
@@ -132,7 +133,13 @@ const make = (times: RelayTimes) =>
         ? Effect.void
         : BatchSpans.around(
             `send ${Topic.Reservations}`,
-            { kind: "producer", attributes: { "messaging.destination.name": Topic.Reservations } },
+            {
+              kind: "producer",
+              attributes: {
+                "messaging.operation.type": "send",
+                "messaging.destination.name": Topic.Reservations,
+              },
+            },
             entries.map((entry) => entry.event.traceparent),
             (traceparents) =>
               bus.publish(
@@ -166,6 +173,7 @@ const make = (times: RelayTimes) =>
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.read")
         yield* produce(shard, yield* entriesOf(shard, rows))
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.produced")
+        RelayMetrics.producedNew(rows.length)
         cursor = rows.at(-1)![0]
         return true
       })
@@ -197,7 +205,10 @@ const make = (times: RelayTimes) =>
           [range(shard, from, upTo), redis.run("relay.time", (c) => c.time())],
           { concurrency: 2 },
         )
-        if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
+        if (rows.length === 0) {
+          if (from === "-") RelayMetrics.oldestOf(shard, 0)
+          return { next: undefined, empty: from === "-", produced: false }
+        }
         const entries = yield* entriesOf(shard, rows)
         const { decided, held } = yield* ordering.batchGetOutcomes({
           orderNums: entries.map((entry) => entry.order_num),
@@ -210,7 +221,15 @@ const make = (times: RelayTimes) =>
           yield* hooks.deleting(shard)
           if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.deleting")
           yield* redis.run("relay.delete", (c) => c.xdel(ShardKeys.stream(shard), ...ids))
+          RelayMetrics.deleted(ids.length)
           againMs = times.again
+        }
+        if (from === "-") {
+          const [first] = entries.filter((entry) => !known.has(entry.order_num))
+          RelayMetrics.oldestOf(
+            shard,
+            first === undefined ? 0 : Number(seconds) * 1_000 - first.reserved_at_ms,
+          )
         }
         // Ages by Redis' own clock: the id is its time, too.
         const old = Number(seconds) * 1_000 - times.again
@@ -218,7 +237,10 @@ const make = (times: RelayTimes) =>
         // A dead letter that somebody has still to settle keeps its entry, and gains nothing from another copy.
         const dead = new Set(held)
         const untold = waiting.filter((entry) => !dead.has(entry.order_num))
-        if (again) yield* produce(shard, untold)
+        if (again) {
+          yield* produce(shard, untold)
+          RelayMetrics.producedAgain(untold.length)
+        }
         const stuck = ids.length === 0 && waiting.length < entries.length
         return {
           next: rows.length < BATCH || stuck ? undefined : `(${rows.at(-1)![0]}`,
@@ -296,6 +318,8 @@ const make = (times: RelayTimes) =>
     })
 
     const fibers = yield* FiberMap.make<number>()
+    let relaying = 0
+    yield* RelayMetrics.observe(() => relaying)
     /** When to ask again for a lease that another relay held (ms). */
     const notBefore = new Float64Array(Shards.SHARDS)
 
@@ -307,16 +331,22 @@ const make = (times: RelayTimes) =>
         notBefore[shard] = now + times.lease / 10
         return
       }
+      relaying++
       yield* FiberMap.run(
         fibers,
         shard,
-        signals
-          .attend(shard, true)
-          .pipe(
-            Effect.zipRight(relayShard(shard)),
-            Effect.ensuring(signals.attend(shard, false)),
-            Effect.ensuring(Effect.ignore(lease(shard, 0))),
+        signals.attend(shard, true).pipe(
+          Effect.zipRight(relayShard(shard)),
+          Effect.ensuring(signals.attend(shard, false)),
+          Effect.ensuring(
+            Effect.sync(() => {
+              relaying--
+              // Another process's from here on.
+              RelayMetrics.oldestOf(shard, 0)
+            }),
           ),
+          Effect.ensuring(Effect.ignore(lease(shard, 0))),
+        ),
       )
     })
 
@@ -328,6 +358,9 @@ const make = (times: RelayTimes) =>
     const scan = Effect.gen(function* () {
       const lengths = yield* redis.run("relay.scan", (c) =>
         Promise.allSettled(ALL.map((shard) => c.xlen(ShardKeys.stream(shard)))),
+      )
+      RelayMetrics.looked(
+        lengths.reduce((sum, length) => sum + (length.status === "fulfilled" ? length.value : 0), 0),
       )
       for (const [shard, length] of lengths.entries()) {
         if (length.status === "fulfilled" && length.value > 0) yield* start(shard)

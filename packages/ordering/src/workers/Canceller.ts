@@ -18,6 +18,7 @@ import { OrderingConfig } from "../OrderingConfig.ts"
 import { CancelStore, type CancelWish, type Requested } from "../store/CancelStore.ts"
 import type { OrderRow } from "../store/OrderRow.ts"
 import { OrderStore } from "../store/OrderStore.ts"
+import * as OrderMetrics from "./OrderMetrics.ts"
 
 /** How many orders payment is asked about at once. */
 const CLOSE_CONCURRENCY = 16
@@ -98,7 +99,10 @@ const make = Effect.gen(function* () {
     due: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>,
   ): Effect.Effect<number, MysqlError> =>
     retryConflicts(cancels.finish(due)).pipe(
-      Effect.tap((cancelled) => (cancelled.length > 0 ? relay.nudge : Effect.void)),
+      Effect.tap((cancelled) => {
+        OrderMetrics.cancelled(cancelled.length)
+        return cancelled.length > 0 ? relay.nudge : Effect.void
+      }),
       Effect.tap((cancelled) =>
         Effect.forEach(
           cancelled,

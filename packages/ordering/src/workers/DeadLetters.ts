@@ -21,9 +21,10 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { OrderingConfig } from "../OrderingConfig.ts"
 import { DeadLetterStore, type StoredLetter, type Wish } from "../store/DeadLetterStore.ts"
-import { OrderStore, type Unpaid } from "../store/OrderStore.ts"
+import { type BatchResult, OrderStore, type Unpaid } from "../store/OrderStore.ts"
 import { PaymentStore } from "../store/PaymentStore.ts"
 import { Timers } from "../timers/Timers.ts"
+import * as OrderMetrics from "./OrderMetrics.ts"
 import * as PaymentEvents from "./PaymentEvents.ts"
 import { isPoison } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
@@ -69,7 +70,11 @@ const make = Effect.gen(function* () {
   const { deadLetterDiscardMs, orderNumKey } = yield* OrderingConfig
   const key = Redacted.value(orderNumKey)
 
-  const reserve = (letter: StoredLetter, unpaid: Array<Unpaid>) =>
+  const reserve = (
+    letter: StoredLetter,
+    unpaid: Array<Unpaid>,
+    decided: Array<BatchResult["decided"][number]>,
+  ) =>
     Effect.gen(function* () {
       const read = ReservationMessage.read(letter.payload)
       if (read._tag === "unreadable") return yield* new StillFails({ reason: read.reason })
@@ -82,6 +87,7 @@ const make = Effect.gen(function* () {
         return yield* new StillFails({ reason: "the number has a row of another buyer or product" })
       }
       unpaid.push(...result.unpaid)
+      decided.push(...result.decided)
       const verdict = result.decided[0]?.verdict
       return {
         order_num: read.event.order_num,
@@ -127,9 +133,11 @@ const make = Effect.gen(function* () {
   const replay = Effect.fn("DeadLetters.replay")(function* (wish: Omit<Wish, "by" | "openForMs">) {
     const letter = yield* found(wish.id)
     const unpaid: Array<Unpaid> = []
+    const decided: Array<BatchResult["decided"][number]> = []
     const effect = Effect.suspend(() => {
       unpaid.length = 0
-      return letter.topic === Topic.PaymentEvents ? pay(letter) : reserve(letter, unpaid)
+      decided.length = 0
+      return letter.topic === Topic.PaymentEvents ? pay(letter) : reserve(letter, unpaid, decided)
     })
     const stillFails = (reason: string) =>
       Effect.zipRight(
@@ -150,6 +158,7 @@ const make = Effect.gen(function* () {
         return !expected && isPoison(cause) ? stillFails(Cause.pretty(cause)) : Effect.failCause(cause)
       }),
     )
+    OrderMetrics.decided(decided)
     yield* timers.arm(unpaid)
     return after
   })
@@ -158,16 +167,22 @@ const make = Effect.gen(function* () {
     const letter = yield* found(wish.id)
     const givenUp =
       letter.topic === Topic.Reservations ? ReservationMessage.salvage(key, letter.payload) : undefined
+    let released = false
     const effect =
       givenUp === undefined
         ? Effect.succeed({ released: false })
-        : Effect.map(orders.rejectWithin(givenUp), (standing) => ({
-            order_num: givenUp.order_num,
-            // An order that a copy made meanwhile is none of this letter's business.
-            outcome: standing ?? "rejected(lost)",
-            released: standing === undefined,
-          }))
-    return yield* settle(letter, { ...wish, by: "discard" }, effect)
+        : Effect.map(orders.rejectWithin(givenUp), (standing) => {
+            released = standing === undefined
+            return {
+              order_num: givenUp.order_num,
+              // An order that a copy made meanwhile is none of this letter's business.
+              outcome: standing ?? "rejected(lost)",
+              released,
+            }
+          })
+    const after = yield* settle(letter, { ...wish, by: "discard" }, effect)
+    if (released) OrderMetrics.givenUp()
+    return after
   })
 
   const discardOverdue = Effect.gen(function* () {

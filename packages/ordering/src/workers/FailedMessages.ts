@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { OrderingConfig } from "../OrderingConfig.ts"
 import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
+import * as DeadLetterMetrics from "./DeadLetterMetrics.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
 /** The topics in the order in which a message passes through them. */
@@ -136,6 +137,7 @@ const make = Effect.gen(function* () {
       oneForNumber,
     }
     yield* deadLetters.put(letter)
+    yield* DeadLetterMetrics.buried(letter.topic)
     yield* Effect.logError("a reservation can't be applied and is a dead letter").pipe(
       Effect.annotateLogs({
         reason,

@@ -21,6 +21,7 @@ import { OrderingConfig } from "../OrderingConfig.ts"
 import { type Barrier, type BatchResult, OrderStore } from "../store/OrderStore.ts"
 import { Timers } from "../timers/Timers.ts"
 import { FailedMessages } from "./FailedMessages.ts"
+import * as OrderMetrics from "./OrderMetrics.ts"
 import { isPoison } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
@@ -88,7 +89,12 @@ export const makeHandler = Effect.gen(function* () {
           kind: "consumer",
           captureStackTrace: false,
           links: TraceContext.links(clicks),
-          attributes: { "messaging.batch.message_count": events.length },
+          attributes: {
+            "messaging.operation.type": "process",
+            "messaging.destination.name": Topic.Reservations,
+            "messaging.consumer.group.name": GROUP,
+            "messaging.batch.message_count": events.length,
+          },
         }),
         TraceContext.withParent(clicks[0]),
       )
@@ -142,6 +148,7 @@ export const makeHandler = Effect.gen(function* () {
     Effect.gen(function* () {
       if (globalThis.__FLOODGATE_FAULTS__ && result.decided.length > 0)
         yield* CrashPoint.hit("orders.committed")
+      OrderMetrics.decided(result.decided)
       if (result.decided.length > 0) yield* relay.nudge
       yield* timers.arm(result.unpaid)
       for (const one of result.decided) {

@@ -18,6 +18,8 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Applied, PaymentStore } from "../store/PaymentStore.ts"
+import * as DeadLetterMetrics from "./DeadLetterMetrics.ts"
+import * as OrderMetrics from "./OrderMetrics.ts"
 import { isPoison } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
@@ -86,11 +88,20 @@ const applyOne = (event: PaymentEvent) =>
           ? relay.nudge
           : Effect.void,
       ),
-      Effect.tap((applied) => say(event, applied)),
+      Effect.tap((applied) => {
+        OrderMetrics.applied(applied, event.refund?.status)
+        return say(event, applied)
+      }),
       Effect.withSpan("payment_event.apply", {
         kind: "consumer",
         captureStackTrace: false,
-        attributes: { order_num: event.order_num, type: event.type },
+        attributes: {
+          "messaging.operation.type": "process",
+          "messaging.destination.name": Topic.PaymentEvents,
+          "messaging.consumer.group.name": GROUP,
+          order_num: event.order_num,
+          type: event.type,
+        },
       }),
       // Like everything that carries no sampled click: no spans.
       event.traceparent === undefined
@@ -120,7 +131,7 @@ export const makeHandler = Effect.gen(function* () {
       oneForNumber: false,
     }
     return Effect.zipRight(
-      deadLetters.put(letter),
+      Effect.tap(deadLetters.put(letter), () => DeadLetterMetrics.buried(letter.topic)),
       Effect.logError("a payment's event can't be applied and is a dead letter").pipe(
         Effect.annotateLogs({ reason, partition: message.partition, offset: message.offset }),
       ),

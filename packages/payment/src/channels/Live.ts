@@ -7,6 +7,7 @@ import * as Breakers from "@floodgate/runtime/resilience/Breakers"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as PaymentMetrics from "../PaymentMetrics.ts"
 import * as Balance from "./Balance.ts"
 import { type Channel, Channels } from "./Channel.ts"
 import { guarded } from "./Guarded.ts"
@@ -45,7 +46,8 @@ export const layer = Layer.effect(
         return yield* new AppConfig.ConfigInvalid({ issues: [`PAYMENT_CHANNELS: unknown channel "${name}"`] })
     }
     for (const [name, channel] of channels) {
-      if (name !== Balance.NAME) channels.set(name, guarded(channel, yield* Breakers.gate("channel", name)))
+      const safe = name === Balance.NAME ? channel : guarded(channel, yield* Breakers.gate("channel", name))
+      channels.set(name, PaymentMetrics.metered(safe))
     }
     return channels
   }),

@@ -55,12 +55,12 @@ const make = Effect.gen(function* () {
           if (fresh && fits)
             yield* sql`UPDATE provider_event SET next_try_at = UTC_TIMESTAMP(3)
               WHERE channel = ${channel} AND event_id = ${event.eventId}`
-          return { fits, fresh }
+          return { fits, fresh, known: intent !== undefined }
         }),
       )
       .pipe(retryConflicts)
     if (!stored.fits) return yield* new PaymentMismatch()
-    return { replayed: !stored.fresh }
+    return { replayed: !stored.fresh, known: stored.known }
   })
 
   const claim = Effect.fn("ProviderEventStore.claim")(function* (limit: number) {

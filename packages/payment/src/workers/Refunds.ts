@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Channel, Channels } from "../channels/Channel.ts"
 import * as Pause from "../domain/Pause.ts"
+import * as PaymentMetrics from "../PaymentMetrics.ts"
 import { type DueRefund, RefundStore } from "../store/RefundStore.ts"
 import * as Sweep from "./Sweep.ts"
 
@@ -21,9 +22,11 @@ export const handle = (channel: Channel, refund: DueRefund) =>
         return yield* again
       case "Succeeded":
         yield* store.succeeded(refund)
+        PaymentMetrics.refunded(channel.name, "succeeded")
         return yield* Effect.logInfo("refunded")
       case "Failed":
         yield* store.failed(refund, how.reason)
+        PaymentMetrics.refunded(channel.name, "failed")
         return yield* Effect.logError(`a refund was refused for good: ${how.reason}`)
     }
   }).pipe(

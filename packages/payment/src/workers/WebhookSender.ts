@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
+import * as PaymentMetrics from "../PaymentMetrics.ts"
 import { type DueDelivery, type Endpoint, WebhookStore } from "../store/WebhookStore.ts"
 import * as Post from "../webhooks/Post.ts"
 import { WebhookConfig } from "../webhooks/WebhookConfig.ts"
@@ -33,13 +34,14 @@ export const deliver = Effect.fn("WebhookSender.deliver")(function* (
   const deadlines = yield* Deadlines
   const { allowLoopback } = yield* WebhookConfig
   const missed = (status: number | null, error: string) =>
-    Effect.flatMap(store.missed(delivery, { status, error }), (over) =>
-      over
+    Effect.flatMap(store.missed(delivery, { status, error }), (over) => {
+      PaymentMetrics.delivered(over ? "given_up" : "missed")
+      return over
         ? Effect.logError(`a webhook's delivery was given up: ${error}`).pipe(
             Effect.annotateLogs({ delivery_id: delivery.id, attempts: delivery.attempts }),
           )
-        : Effect.void,
-    )
+        : Effect.void
+    })
   if (endpoint.secret === undefined) return yield* missed(null, "the key that sealed its secret is gone")
   const body = new TextEncoder().encode(delivery.body)
   const now = yield* Clock.currentTimeMillis
@@ -62,7 +64,9 @@ export const deliver = Effect.fn("WebhookSender.deliver")(function* (
   )
   if (status === undefined) return
   return yield* status >= 200 && status < 300
-    ? store.arrived(delivery.id, status)
+    ? Effect.tap(store.arrived(delivery.id, status), () =>
+        Effect.sync(() => PaymentMetrics.delivered("arrived")),
+      )
     : missed(status, `answered ${status}`)
 })
 

@@ -16,11 +16,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as AppConfig from "../config/AppConfig.ts"
+import * as Sampler from "../metrics/Sampler.ts"
 import { Mysql } from "../mysql/Mysql.ts"
 import type { MysqlError } from "../mysql/MysqlError.ts"
 import * as AuditChain from "./AuditChain.ts"
 import * as AuditConfig from "./AuditConfig.ts"
 import * as AuditHead from "./AuditHead.ts"
+import * as AuditMetrics from "./AuditMetrics.ts"
 import * as HeadFile from "./HeadFile.ts"
 import { HEAD_EVERY_MS } from "./Verify.ts"
 
@@ -335,6 +337,29 @@ export const make = (options: SealerOptions): Effect.Effect<void, never, Mysql |
               WHERE id = 1 AND owner = ${owner} AND epoch = ${lease.epoch}`,
           ),
     ).pipe(Effect.interruptible, Effect.timeout(RELEASE_MS), Effect.ignore)
+
+    const sample = mysql
+      .run(
+        "audit.sample",
+        sql<{ rows_waiting: number; oldest_ms: number | null }>`
+          SELECT COUNT(*) AS rows_waiting,
+            TIMESTAMPDIFF(MICROSECOND, MIN(at), UTC_TIMESTAMP(3)) DIV 1000 AS oldest_ms
+          FROM (
+            SELECT a.at FROM audit a FORCE INDEX (PRIMARY) LEFT JOIN audit_seal s ON s.audit_id = a.id
+            WHERE a.id > (SELECT floor_id FROM audit_lease WHERE id = 1) AND s.seq IS NULL
+            LIMIT ${sql.literal(String(AuditMetrics.MAX_COUNTED))}
+          ) AS waiting`,
+      )
+      .pipe(
+        Effect.tap((rows) =>
+          Effect.sync(() => {
+            const [found] = rows
+            AuditMetrics.unsealed.set({}, found?.rows_waiting ?? 0)
+            AuditMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
+          }),
+        ),
+      )
+    yield* Sampler.make("the audit trail", sample)
 
     yield* Effect.addFinalizer(() => Effect.zipRight(finish, release).pipe(Effect.withTracerEnabled(false)))
     yield* Effect.forkScoped(persist.pipe(Effect.withTracerEnabled(false)))

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as AppConfig from "../config/AppConfig.ts"
 import * as Breakers from "../resilience/Breakers.ts"
 import { BusUnavailable } from "./BusError.ts"
+import * as BusMetrics from "./BusMetrics.ts"
 import * as KafkaBus from "./KafkaBus.ts"
 import type { EventBusService } from "./Message.ts"
 import * as RedisStreamsBus from "./RedisStreamsBus.ts"
@@ -30,6 +31,7 @@ export type { ConsumeOptions, EventBusService, IncomingMessage, OutgoingMessage 
  * - `consume(options)` runs until interrupted; an interruption lets the batch in hand finish (≤ 5 s), stores its
  *   position and leaves the group. `BusFailed` only where waiting can't help.
  * - `lag(group, topic)` counts the messages that the group hasn't finished.
+ * - `members(group)` counts the group's consumers.
  * - `ensureTopics(partitions)` creates the topics that don't exist yet.
  * - `incarnation` names the log's present life. Another name than before means that messages may have been lost.
  * - `checkpoint` takes a mark behind everything published so far; the inner effect tells whether every known group has
@@ -81,7 +83,7 @@ export const layer: Layer.Layer<EventBus, AppConfig.ConfigInvalid> = Layer.scope
     const bus = Option.isSome(brokers)
       ? yield* KafkaBus.make({ brokers: brokers.value, replicationFactor })
       : yield* RedisStreamsBus.make({ url: Option.getOrThrow(redisUrl) })
-    return guarded(bus, yield* Breakers.gate("bus"))
+    return guarded(yield* BusMetrics.metered(bus), yield* Breakers.gate("bus"))
   }),
 )
 

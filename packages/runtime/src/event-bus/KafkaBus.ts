@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as RcRef from "effect/RcRef"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -24,6 +25,7 @@ import {
   type Producer,
 } from "kafkajs"
 import { BusFailed, BusUnavailable, reasonOf } from "./BusError.ts"
+import * as BusMetrics from "./BusMetrics.ts"
 import * as KafkaLog from "./KafkaLog.ts"
 import {
   type ConsumeOptions,
@@ -49,6 +51,8 @@ const REQUEST_TIMEOUT_MS = 5_000
 /** A publish of any size answers within this. */
 const PUBLISH_DEADLINE_MS = 10_000
 const ADMIN_DEADLINE_MS = 15_000
+/** A connection for questions closes when nobody has asked for so long. */
+const ASKING_IDLE_MS = 15_000
 /** Publish calls at the broker at once, and callers waiting for their turn; more are refused at once. */
 const MAX_PUBLISHING = 32
 const MAX_WAITING = 2_000
@@ -159,6 +163,13 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
 
     const publish = yield* makePublish(newClient(options.brokers.length), prefix)
 
+    const leave = (connection: ReturnType<Kafka["admin"]>) =>
+      Effect.promise(() => connection.disconnect().catch(() => undefined)).pipe(
+        Effect.interruptible,
+        Effect.timeout(LEAVE_MS),
+        Effect.ignore,
+      )
+
     /** Runs `use` with an administrative connection of its own; these calls are rare. */
     const admin = <A>(operation: string, use: (admin: ReturnType<Kafka["admin"]>) => Promise<A>) =>
       Effect.acquireUseRelease(
@@ -171,12 +182,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
             },
             catch: (cause) => new BusUnavailable({ operation, reason: reasonOf(cause) }),
           }),
-        (connection) =>
-          Effect.promise(() => connection.disconnect().catch(() => undefined)).pipe(
-            Effect.interruptible,
-            Effect.timeout(LEAVE_MS),
-            Effect.ignore,
-          ),
+        leave,
       ).pipe(
         Effect.disconnect,
         Effect.interruptible,
@@ -187,8 +193,40 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
         }),
       )
 
+    /** Kept while it is asked: what is sampled every few seconds needn't connect anew each time. */
+    const asking = yield* RcRef.make({
+      acquire: Effect.acquireRelease(
+        Effect.flatMap(
+          Effect.sync(() => newClient(1).admin()),
+          (connection) =>
+            Effect.tryPromise({ try: () => connection.connect(), catch: (cause) => cause }).pipe(
+              Effect.as(connection),
+              Effect.tapError(() => Effect.forkDaemon(leave(connection))),
+            ),
+        ),
+        (connection) => Effect.forkDaemon(leave(connection)),
+      ),
+      idleTimeToLive: ASKING_IDLE_MS,
+    })
+
+    const ask = <A>(operation: string, use: (admin: ReturnType<Kafka["admin"]>) => Promise<A>) =>
+      Effect.scoped(
+        Effect.flatMap(RcRef.get(asking), (connection) =>
+          Effect.tryPromise({ try: () => use(connection), catch: (cause) => cause }),
+        ),
+      ).pipe(
+        Effect.disconnect,
+        Effect.interruptible,
+        Effect.timeoutFail({
+          duration: ADMIN_DEADLINE_MS,
+          onTimeout: () => new Error(`no answer within ${ADMIN_DEADLINE_MS} ms`) as unknown,
+        }),
+        Effect.tapError(() => RcRef.invalidate(asking)),
+        Effect.mapError((cause) => new BusUnavailable({ operation, reason: reasonOf(cause) })),
+      )
+
     const lag = Effect.fn("EventBus.lag")((group: string, topic: string) =>
-      admin(`lag ${group} ${topic}`, async (connection) => {
+      ask(`lag ${group} ${topic}`, async (connection) => {
         const name = prefix + topic
         const ends = await connection.fetchTopicOffsets(name)
         const [stored] = await connection.fetchOffsets({ groupId: prefix + group, topics: [name] })
@@ -197,6 +235,13 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
           const position = positions.get(partition) ?? -1n
           return sum + Number(BigInt(high) - (position < 0n ? BigInt(low) : position))
         }, 0)
+      }),
+    )
+
+    const members = Effect.fn("EventBus.members")((group: string) =>
+      ask(`members ${group}`, async (connection) => {
+        const { groups } = await connection.describeGroups([prefix + group])
+        return groups[0]?.members.length ?? 0
       }),
     )
 
@@ -233,6 +278,7 @@ export const make = (options: KafkaOptions): Effect.Effect<EventBusService, neve
       publish,
       consume: (consumption) => consume(() => newClient(4), prefix, consumption),
       lag,
+      members,
       ensureTopics,
       // Kafka's log is replicated and survives its brokers; it has one life.
       incarnation: Effect.succeed("kafka"),
@@ -413,6 +459,7 @@ const oneLife = (
     consumer.on(consumer.events.HEARTBEAT, sign)
     consumer.on(consumer.events.GROUP_JOIN, () => {
       joined = true
+      BusMetrics.rebalanced(options.group)
       sign()
     })
     consumer.on(consumer.events.CRASH, ({ payload }) => {

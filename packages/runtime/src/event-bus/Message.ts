@@ -54,6 +54,8 @@ export interface EventBusService {
   ) => Effect.Effect<void, BusUnavailable>
   readonly consume: (options: ConsumeOptions) => Effect.Effect<never, BusFailed>
   readonly lag: (group: string, topic: string) => Effect.Effect<number, BusUnavailable>
+  /** How many consumers a group has. Left out where a bus can't tell. */
+  readonly members?: (group: string) => Effect.Effect<number, BusUnavailable>
   readonly ensureTopics: (partitions: Readonly<Record<string, number>>) => Effect.Effect<void, BusUnavailable>
   readonly incarnation: Effect.Effect<string, BusUnavailable>
   readonly checkpoint: Effect.Effect<Effect.Effect<boolean, BusUnavailable>, BusUnavailable>

@@ -22,6 +22,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 import { type BusFailed, BusUnavailable, reasonOf } from "./BusError.ts"
+import * as BusMetrics from "./BusMetrics.ts"
 import {
   type ConsumeOptions,
   DEFAULT_MAX_BATCH,
@@ -291,6 +292,17 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
       return last.reduce((sum, n, partition) => sum + Math.max(0, n - positionOf(partition)), 0)
     })
 
+    const members = Effect.fn("EventBus.members")((group: string) =>
+      call(`members of ${group}`, async (client) => {
+        let most = 0
+        const nowMs = Number((await client.time())[0]) * 1_000
+        for (const topic of Object.keys(await client.hgetall(Key.topics))) {
+          most = Math.max(most, await client.zcount(Key.members(topic, group), nowMs, "+inf"))
+        }
+        return most
+      }),
+    )
+
     const incarnation = call("incarnation", async (client) => {
       await client.set(Key.incarnation, randomUUID(), "NX")
       const id = await client.get(Key.incarnation)
@@ -332,6 +344,7 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
           Effect.annotateLogs({ group: consumption.group }),
         ),
       lag,
+      members,
       ensureTopics,
       incarnation,
       checkpoint,
@@ -537,12 +550,16 @@ const consume = (
         )) as ReadonlyArray<number>
         for (const mine of back) held.delete(placeOfHeld(mine.topic, mine.partition))
         const now = new Set<number>()
+        const before = new Set(keep.map((mine) => mine.partition))
         for (let index = 1; index < reply.length; index += 2) {
           const partition = reply[index]!
           now.add(partition)
-          const before = held.get(placeOfHeld(topic, partition))
-          if (before === undefined) yield* begin(topic, partition)
-          else if (reply[index + 1] === 1) before.reread = true
+          const known = held.get(placeOfHeld(topic, partition))
+          if (known === undefined) yield* begin(topic, partition)
+          else if (reply[index + 1] === 1) known.reread = true
+        }
+        if (now.size !== before.size || [...now].some((partition) => !before.has(partition))) {
+          BusMetrics.rebalanced(group)
         }
         yield* Effect.forEach(
           keep.filter((mine) => !now.has(mine.partition)),

@@ -79,6 +79,7 @@ import * as Tracer from "effect/Tracer"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
+import * as GrpcMetrics from "./GrpcMetrics.ts"
 import * as Health from "./Health.ts"
 
 /** The address couldn't be bound: held by another process, or not of this machine. */
@@ -224,6 +225,7 @@ interface Bridge<R> {
   /** Whether one more call may run; each that may is given back by `leave`. */
   readonly enter: () => boolean
   readonly leave: () => void
+  readonly running: () => number
 }
 
 const makeBridge = <R>(
@@ -253,6 +255,7 @@ const makeBridge = <R>(
       leave: () => {
         running -= 1
       },
+      running: () => running,
     }
   })
 
@@ -286,8 +289,14 @@ const unary = <R>(
   const name = `${desc.parent.typeName}/${desc.name}`
   const readOnly = desc.idempotency === Idempotency.NO_SIDE_EFFECTS
   const attributes = { "rpc.system": "grpc", "rpc.service": desc.parent.typeName, "rpc.method": desc.name }
+  const count = GrpcMetrics.serverMethod(desc.parent.typeName, desc.name)
 
-  return (call, respond) => {
+  return (call, answerWith) => {
+    const startedAt = performance.now()
+    const respond: sendUnaryData<Buffer> = (error, value, ...rest) => {
+      count(error?.code ?? status.OK, startedAt)
+      answerWith(error, value, ...rest)
+    }
     const sender = senderOf(bridge.credential, call.metadata)
     if (sender === undefined) return respond(refused)
     const { peer, caller } = sender
@@ -327,8 +336,9 @@ const unary = <R>(
     const fiber = (traced ? bridge.traced : bridge.untraced)(answer)
     fiber.addObserver((exit) => {
       bridge.leave()
-      if (call.cancelled) return
-      if (Exit.isSuccess(exit)) respond(null, exit.value)
+      // Its deadline has passed, or its caller has left; which, only the caller knows.
+      if (call.cancelled) count(status.CANCELLED, startedAt)
+      else if (Exit.isSuccess(exit)) respond(null, exit.value)
       else respond(GrpcStatus.fromCause(exit.cause))
     })
     if (readOnly) {
@@ -555,6 +565,8 @@ export const make = <const S extends ReadonlyArray<GrpcService<any>>>(
     )
     const bridge = yield* makeBridge<RequirementsOfAll<S>>(maxConcurrentCalls)
     const streams = yield* makeStreams(bridge, { maxStreams, maxStallMs })
+    for (const { service } of services) GrpcMetrics.declare(service)
+    yield* GrpcMetrics.observeInFlight(bridge.running)
     const health = yield* makeHealth(bridge, new Set(services.map(({ service }) => service.typeName)))
 
     const server = new Server({

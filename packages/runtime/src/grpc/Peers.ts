@@ -11,6 +11,7 @@ import * as AppConfig from "../config/AppConfig.ts"
 import * as Breakers from "../resilience/Breakers.ts"
 import { Deadlines } from "../resilience/Deadlines.ts"
 import { Retries } from "../resilience/Retries.ts"
+import * as GrpcMetrics from "./GrpcMetrics.ts"
 
 type Peer<Self> = Layer.Layer<Self, AppConfig.ConfigInvalid, ServiceCredential | Deadlines | Retries>
 
@@ -29,6 +30,7 @@ const peer = <Self>(
         url,
         credential,
         gate,
+        onAttempt: GrpcMetrics.clientOf(name),
         deadlineMs: (method) => deadlines.ms(method === "reserveBatch" ? "grpc.reserve" : "grpc.unary"),
         // A batch of reservations is asked for again by its own coalescer, item by item, while there is time.
         retry: (method) =>

@@ -14,13 +14,16 @@ import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as AppConfig from "../config/AppConfig.ts"
 import * as Exposition from "../metrics/Exposition.ts"
+import * as Instrument from "../metrics/Instrument.ts"
 import * as ProcessMetrics from "../metrics/ProcessMetrics.ts"
 import * as Breakers from "../resilience/Breakers.ts"
 import * as Deadlines from "../resilience/Deadlines.ts"
+import * as ResilienceMetrics from "../resilience/ResilienceMetrics.ts"
 import * as Retries from "../resilience/Retries.ts"
 import * as JsonLogger from "../telemetry/JsonLogger.ts"
 import * as LogSink from "../telemetry/LogSink.ts"
 import * as Telemetry from "../telemetry/Telemetry.ts"
+import * as TelemetryMetrics from "../telemetry/TelemetryMetrics.ts"
 import * as LogLevelRoute from "./LogLevelRoute.ts"
 import * as OpsServer from "./OpsServer.ts"
 import * as Readiness from "./Readiness.ts"
@@ -91,6 +94,8 @@ const live = <E>(options: RunOptions<E>, stop: Deferred.Deferred<string>, onStar
     Effect.gen(function* () {
       const readiness = yield* Readiness.Readiness
       const logs = yield* JsonLogger.LogControl
+      yield* ResilienceMetrics.watch
+      yield* Instrument.observing(() => TelemetryMetrics.logLinesLost.reach({}, logs.lost()))
       let started = false
       yield* readiness.register(
         "started",

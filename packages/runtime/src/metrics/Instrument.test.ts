@@ -60,6 +60,86 @@ describe("metrics", () => {
     }),
   )
 
+  it.effect(
+    "labels whose values come at the start are at zero once they are declared; others become `other`",
+    () =>
+      Effect.gen(function* () {
+        const routes = Instrument.counter("floodgate_test_routes_total", "Routes", {
+          route: Instrument.declared,
+          status: ["2xx", "5xx"],
+        })
+        const text = yield* scrape
+        strictEqual(valueOf(text, 'floodgate_test_routes_total{route="other",status="2xx"}'), 0)
+        routes.inc({ route: "/made-up", status: "2xx" })
+        routes.declare({ route: ["/a", "/b"] })
+        routes.inc({ route: "/b", status: "5xx" })
+        routes.at({ route: "/a", status: "2xx" })(2)
+
+        const after = yield* scrape
+        const shown = (route: string, status: string) =>
+          valueOf(after, `floodgate_test_routes_total{route="${route}",status="${status}"}`)
+        deepStrictEqual(
+          [shown("/a", "2xx"), shown("/a", "5xx"), shown("/b", "2xx"), shown("/b", "5xx")],
+          [2, 0, 0, 1],
+        )
+        strictEqual(shown("other", "2xx"), 1)
+        strictEqual(shown("/made-up", "2xx"), undefined)
+      }),
+  )
+
+  it.effect("only declared pairs are made, and a pair that wasn't is counted all the same", () =>
+    Effect.gen(function* () {
+      const lag = Instrument.gauge("floodgate_test_lag", "Lag", {
+        group: Instrument.declared,
+        topic: Instrument.declared,
+      })
+      lag.declare({ group: ["g1"], topic: ["t1"] })
+      lag.declare({ group: ["g2"], topic: ["t2"] })
+      const text = yield* scrape
+      strictEqual(valueOf(text, 'floodgate_test_lag{group="g2",topic="t2"}'), 0)
+      strictEqual(valueOf(text, 'floodgate_test_lag{group="g1",topic="t2"}'), undefined)
+      lag.set({ group: "g1", topic: "t2" }, 3)
+      strictEqual(valueOf(yield* scrape, 'floodgate_test_lag{group="g1",topic="t2"}'), 3)
+    }),
+  )
+
+  it.effect("names that come with the code are series of their own, so many and no more", () =>
+    Effect.gen(function* () {
+      const ops = Instrument.counter("floodgate_test_ops_total", "Ops", { op: Instrument.met(2) })
+      for (const op of ["a", "b", "c", "d", "a", "c"]) ops.inc({ op })
+      const text = yield* scrape
+      deepStrictEqual(
+        ["a", "b", "c", "other"].map((op) => valueOf(text, `floodgate_test_ops_total{op="${op}"}`)),
+        [2, 1, undefined, 3],
+      )
+    }),
+  )
+
+  it.effect("a count that is kept elsewhere is followed, and never goes down", () =>
+    Effect.gen(function* () {
+      const lost = Instrument.counter("floodgate_test_lost_total", "Lost", {})
+      for (const total of [2, 5, 5, 4]) lost.reach({}, total)
+      strictEqual(valueOf(yield* scrape, "floodgate_test_lost_total"), 5)
+    }),
+  )
+
+  it.effect("every family can be listed, with the values of its labels", () =>
+    Effect.sync(() => {
+      Instrument.gauge("floodgate_test_listed", "Listed", { kind: ["x"], late: Instrument.met(1) })
+      deepStrictEqual(
+        Instrument.definitions().filter(({ name }) => name === "floodgate_test_listed"),
+        [
+          {
+            name: "floodgate_test_listed",
+            type: "gauge",
+            help: "Listed",
+            labels: { kind: ["x"], late: undefined },
+          },
+        ],
+      )
+    }),
+  )
+
   it.effect("a name that isn't ours, a counter without _total, and a second definition are refused", () =>
     Effect.sync(() => {
       throws(() => Instrument.gauge("up", "", {}))

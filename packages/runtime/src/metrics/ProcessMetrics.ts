@@ -40,6 +40,12 @@ const startTime = Instrument.gauge(
   {},
 )
 
+const build = Instrument.gauge("floodgate_build_info", "What runs here; always 1", {
+  service: Instrument.told,
+  version: [version],
+  node: [process.version],
+})
+
 const gcKinds = new Map<number, "minor" | "major" | "incremental" | "weakcb">([
   [PerfHooks.constants.NODE_PERFORMANCE_GC_MINOR, "minor"],
   [PerfHooks.constants.NODE_PERFORMANCE_GC_MAJOR, "major"],
@@ -52,11 +58,7 @@ export const layer = (service: string): Layer.Layer<never> =>
   Layer.scopedDiscard(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const build = Instrument.gauge("floodgate_build_info", "What runs here; always 1", {
-          service: [service],
-          version: [version],
-          node: [process.version],
-        })
+        build.declare({ service: [service], version: [version], node: [process.version] })
         build.set({ service, version, node: process.version }, 1)
         startTime.set({}, Math.round(Date.now() / 1_000 - process.uptime()))
 

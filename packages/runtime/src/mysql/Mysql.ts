@@ -11,7 +11,8 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Statement } from "@effect/sql/Statement"
 import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
-import type * as Config from "effect/Config"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,9 +25,10 @@ import * as Stream from "effect/Stream"
 import * as Driver from "mysql2"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
+import * as Instrument from "../metrics/Instrument.ts"
 import { failAfter } from "../resilience/Bounded.ts"
 import * as Breakers from "../resilience/Breakers.ts"
-import { defaults as deadlines } from "../resilience/Deadlines.ts"
+import { defaults as deadlines, exceeded } from "../resilience/Deadlines.ts"
 import {
   classify,
   MysqlConflict,
@@ -34,7 +36,9 @@ import {
   type MysqlError,
   MysqlUnavailable,
 } from "./MysqlError.ts"
-import { MysqlSession } from "./MysqlSession.ts"
+import * as MysqlMetrics from "./MysqlMetrics.ts"
+import { MysqlSession, parameter } from "./MysqlSession.ts"
+import * as SlowQueries from "./SlowQueries.ts"
 
 export interface RunOptions {
   /** Time for everything: the wait for a connection, the statements, the COMMIT. */
@@ -171,6 +175,47 @@ const verdictOn = (error: unknown, tookMs: number, deadlineMs: number): Breakers
   return error.cause instanceof NoAnswer ? Breakers.timedOut(tookMs, deadlineMs) : "failed"
 }
 
+/** `SLOW_QUERY_MS`: a statement that takes longer is logged with its plan, and counted; 200 unless said. */
+export const slowQueryMs: Config.Config<number> = Config.withDefault(Config.integer("SLOW_QUERY_MS"), 200)
+
+/** How long a plan may take to be had (ms). */
+const EXPLAIN_MS = 1_000
+
+/** A statement's plan, asked for on a connection of its own: who looks at slow queries must not take the pool's places. */
+const explain = (
+  target: Driver.ConnectionOptions,
+  text: string,
+  params: ReadonlyArray<unknown>,
+): Effect.Effect<ReadonlyArray<SlowQueries.PlanRow>, unknown> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const connection = Driver.createConnection({ ...target, connectTimeout: EXPLAIN_MS })
+      // Told to whoever waits on it, too.
+      connection.on("error", () => {})
+      return connection
+    }),
+    (connection) =>
+      Effect.async<ReadonlyArray<SlowQueries.PlanRow>, unknown>((resume) => {
+        connection.execute(`EXPLAIN ${text}`, params.map(parameter) as any, (cause, result) =>
+          resume(cause ? Effect.fail(cause) : Effect.succeed(rows(result))),
+        )
+      }),
+    (connection) => Effect.sync(() => connection.destroy()),
+  ).pipe(Effect.timeout(EXPLAIN_MS))
+
+/** How an operation failed; undefined where the failure is the caller's own. */
+const kindOf = (cause: Cause.Cause<unknown>) => {
+  const failure = Option.getOrUndefined(Cause.failureOption(cause))
+  if (failure instanceof MysqlUnavailable) {
+    if (failure.retryAfterMs !== undefined) return "breaker_open"
+    if (failure.cause instanceof CrowdedPool) return "crowded"
+    return failure.cause instanceof NoAnswer ? "timeout" : "unavailable"
+  }
+  if (failure instanceof MysqlConflict) return "conflict"
+  if (failure instanceof MysqlDuplicateKey) return "duplicate_key"
+  return Cause.isDie(cause) ? "defect" : undefined
+}
+
 const isSqlError = (u: unknown): u is SqlError => u instanceof SqlError
 
 /**
@@ -192,6 +237,7 @@ export const make = (
     const setUp = sessionStatements(session)
     const waitTimeoutMs = Number(session["wait_timeout"] ?? 60) * 1000
     const breaker = yield* Breakers.gate("mysql", options.name)
+    const slowMs = yield* AppConfig.load(slowQueryMs)
 
     const pool = Driver.createPool({
       ...target,
@@ -218,6 +264,20 @@ export const make = (
     const semaphore = Effect.unsafeMakeSemaphore(maxConnections)
     const prepared = new WeakSet<Driver.PoolConnection>()
     let inside = 0
+
+    const pools = { pool: options.name ?? "mysql" }
+    for (const gauge of [MysqlMetrics.inUse, MysqlMetrics.waiting, MysqlMetrics.size]) {
+      gauge.declare({ pool: [pools.pool] })
+    }
+    yield* Instrument.observing(() => {
+      MysqlMetrics.inUse.set(pools, Math.min(inside, maxConnections))
+      MysqlMetrics.waiting.set(pools, Math.max(0, inside - maxConnections))
+      MysqlMetrics.size.set(pools, maxConnections)
+    })
+    const onSlow = yield* SlowQueries.make(({ params, sql: text }) => explain(target, text, params))
+    const statementOf = (op: string) => (text: string, params: ReadonlyArray<unknown>, tookMs: number) => {
+      if (tookMs > slowMs) onSlow({ op, sql: text, params, tookMs })
+    }
 
     const acquire = (keep: (connection: Driver.PoolConnection) => MysqlSession | undefined) =>
       Effect.async<MysqlSession, SqlError>((resume) => {
@@ -317,7 +377,7 @@ export const make = (
         const session = acquire((connection) => {
           if (over) return undefined
           // A plain timer, so that neither an interrupted caller nor an uninterruptible one can keep the connection.
-          held = new MysqlSession(connection, leftMs())
+          held = new MysqlSession(connection, leftMs(), statementOf(op))
           return held
         })
 
@@ -386,12 +446,41 @@ export const make = (
               cause: new Error("the breaker is open"),
             }),
         ),
+        measured(op, transactional),
         Effect.withSpan(`mysql.${op}`, {
           kind: "client",
           captureStackTrace: false,
-          attributes: { "db.system.name": "mysql", "db.namespace": target.database, transactional },
+          attributes: {
+            "db.system.name": "mysql",
+            "db.namespace": target.database,
+            "db.query.summary": op,
+            "server.address": target.host,
+            "server.port": target.port,
+            "floodgate.transaction": transactional,
+          },
         }),
       )
+
+    const measured =
+      (op: string, transactional: boolean) =>
+      <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+        Effect.suspend(() => {
+          const startedAt = performance.now()
+          return Effect.onExit(self, (exit) =>
+            Effect.sync(() => {
+              MysqlMetrics.query.observe({ op }, (performance.now() - startedAt) / 1_000)
+              if (Exit.isSuccess(exit)) return
+              const kind = kindOf(exit.cause)
+              if (kind === undefined) return
+              MysqlMetrics.errors.inc({ kind })
+              if (kind === "timeout") {
+                exceeded.inc({
+                  op: transactional ? "mysql.transaction" : "mysql.query",
+                })
+              }
+            }),
+          )
+        })
 
     const enter =
       (transactional: boolean): MysqlService["run"] =>

@@ -17,7 +17,7 @@ const lost = (): SqlError =>
  * JavaScript's integers are sent as BIGINT: the driver would send DOUBLE, which MySQL 8 refuses in LIMIT and which
  * compares BIGINT columns as floating point.
  */
-const parameter = (value: unknown): unknown => {
+export const parameter = (value: unknown): unknown => {
   if (typeof value === "number" && Number.isSafeInteger(value)) return Driver.TypedParameter.BIGINT(value)
   if (typeof value === "bigint") {
     return value < 0n ? Driver.TypedParameter.BIGINT(value) : Driver.TypedParameter.BIGINT.unsigned(value)
@@ -27,6 +27,7 @@ const parameter = (value: unknown): unknown => {
 
 export class MysqlSession {
   readonly #connection: Driver.PoolConnection
+  readonly #onStatement: (sql: string, params: ReadonlyArray<unknown>, tookMs: number) => void
   readonly #timer: NodeJS.Timeout
   readonly #pending = new Set<Resume>()
   #state: "open" | "returned" | "discarded" = "open"
@@ -37,9 +38,17 @@ export class MysqlSession {
   statementSent = false
   commitSent = false
 
-  /** The connection is given up after `deadlineMs`, whatever its user does. */
-  constructor(connection: Driver.PoolConnection, deadlineMs: number) {
+  /**
+   * The connection is given up after `deadlineMs`, whatever its user does. `onStatement` hears of every statement that
+   * was answered, and must not throw.
+   */
+  constructor(
+    connection: Driver.PoolConnection,
+    deadlineMs: number,
+    onStatement: (sql: string, params: ReadonlyArray<unknown>, tookMs: number) => void = () => {},
+  ) {
     this.#connection = connection
+    this.#onStatement = onStatement
     this.#timer = setTimeout(() => this.discard(), deadlineMs)
   }
 
@@ -63,8 +72,15 @@ export class MysqlSession {
         return
       }
       this.statementSent = true
+      const startedAt = performance.now()
       this.#send(resume, (done) =>
-        this.#connection.execute({ sql, values: params.map(parameter) as any, rowsAsArray }, done),
+        this.#connection.execute(
+          { sql, values: params.map(parameter) as any, rowsAsArray },
+          (cause, result) => {
+            this.#onStatement(sql, params, performance.now() - startedAt)
+            done(cause, result)
+          },
+        ),
       )
     })
   }

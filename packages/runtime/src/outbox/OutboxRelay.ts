@@ -20,9 +20,11 @@ import type { BusUnavailable } from "../event-bus/BusError.ts"
 import { EventBus } from "../event-bus/EventBus.ts"
 import type { OutgoingMessage } from "../event-bus/Message.ts"
 import * as CrashPoint from "../lifecycle/CrashPoint.ts"
+import * as Sampler from "../metrics/Sampler.ts"
 import { affected, Mysql } from "../mysql/Mysql.ts"
 import type { MysqlError } from "../mysql/MysqlError.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
 
 export const BUCKETS = 16
 
@@ -37,6 +39,7 @@ export class OutboxRelay extends Context.Tag("@floodgate/runtime/outbox/OutboxRe
 /** What a relay needs. */
 export type Needs = Mysql | EventBus
 
+const ALL_BUCKETS = Array.from({ length: BUCKETS }, (_, bucket) => bucket).join(", ")
 const LEASE_SECONDS = 6
 /** A relay stops trusting its leases this long before the database lets them go. */
 const LEASE_MARGIN_MS = 1_000
@@ -335,6 +338,7 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
             const { affectedRows } = yield* traced.length === 0
               ? Effect.withTracerEnabled(send, false)
               : Effect.withSpan(send, "Outbox.send", { root: true, links: TraceContext.links(traced) })
+            OutboxMetrics.sent.inc({}, affectedRows)
             if (affectedRows < rows.length) {
               held.delete(bucket)
               yield* Effect.logWarning(
@@ -377,6 +381,31 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
             )
       if (!left.includes(true)) yield* wake.await.pipe(Effect.timeoutOption(POLL_MS))
     })
+
+    /** Every bucket's by one range of the index each; who holds them doesn't matter. */
+    const sample = mysql
+      .run(
+        "outbox.sample",
+        sql<{ rows_waiting: number; oldest_ms: number | null }>`
+          SELECT COUNT(*) AS rows_waiting,
+            TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(3)) DIV 1000 AS oldest_ms
+          FROM (
+            SELECT created_at FROM outbox FORCE INDEX (unsent)
+            WHERE bucket IN (${sql.literal(ALL_BUCKETS)}) AND sent_at IS NULL
+            LIMIT ${sql.literal(String(OutboxMetrics.MAX_COUNTED))}
+          ) AS waiting`,
+      )
+      .pipe(
+        Effect.tap((rows) =>
+          Effect.sync(() => {
+            const [found] = rows
+            OutboxMetrics.unsent.set({}, found?.rows_waiting ?? 0)
+            OutboxMetrics.oldest.set({}, Math.max(0, found?.oldest_ms ?? 0) / 1_000)
+          }),
+        ),
+      )
+
+    yield* Sampler.make("the outbox", sample)
 
     const release = mysql.run(
       "outbox.release",

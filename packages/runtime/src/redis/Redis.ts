@@ -13,9 +13,11 @@ import * as Tracer from "effect/Tracer"
 import { Cluster, type ClusterOptions, Redis as IORedis, type RedisOptions as IORedisOptions } from "ioredis"
 import * as AppConfig from "../config/AppConfig.ts"
 import { Readiness } from "../lifecycle/Readiness.ts"
+import * as Instrument from "../metrics/Instrument.ts"
 import * as Breakers from "../resilience/Breakers.ts"
-import { defaults as deadlines } from "../resilience/Deadlines.ts"
+import { defaults as deadlines, exceeded } from "../resilience/Deadlines.ts"
 import { classify, type RedisError, RedisOutcomeUnknown, RedisUnavailable } from "./RedisError.ts"
+import * as RedisMetrics from "./RedisMetrics.ts"
 import { StallWatch } from "./StallWatch.ts"
 
 /** An ioredis connection: to one server, or to a Cluster. */
@@ -189,6 +191,12 @@ const whenReady = (connection: RedisConnection, withinMs: number): Effect.Effect
     return Effect.sync(() => done(false))
   })
 
+const kindOf = (error: RedisError | undefined) => {
+  if (error === undefined) return "defect"
+  if (error._tag === "RedisOutcomeUnknown") return "outcome_unknown"
+  return error._tag === "RedisUnavailable" ? "unavailable" : "refused"
+}
+
 /** Connects, and is done when Redis is ready; fails with RedisUnavailable after 3 s. */
 export const make = (
   options: RedisOptions,
@@ -225,11 +233,20 @@ export const make = (
       return yield* new RedisUnavailable({ op: "connect", reason: "no connection within 3 s" })
     }
 
+    const name = options.name ?? "redis"
+    RedisMetrics.command.declare({ redis: [name] })
+    RedisMetrics.errors.declare({ redis: [name] })
+    RedisMetrics.inFlight.declare({ redis: [name] })
+    yield* Instrument.observing(() => RedisMetrics.inFlight.set({ redis: name }, watch.inFlight))
+    type ErrorKind = Parameters<typeof RedisMetrics.errors.inc>[0]["kind"]
+    const countError = (kind: ErrorKind): void => RedisMetrics.errors.inc({ redis: name, kind })
+
     const send: RedisService["run"] = (op, f, runOptions) =>
       Effect.async((resume) => {
         const gate = runOptions?.bypassBreaker === true ? Breakers.open : breaker
         const ticket = gate.enter()
         if (ticket <= 0) {
+          countError("breaker_open")
           resume(
             new RedisUnavailable({ op, reason: "the breaker is open", retryAfterMs: Math.ceil(-ticket) }),
           )
@@ -237,6 +254,7 @@ export const make = (
         }
         const deadlineMs = runOptions?.deadlineMs ?? defaultDeadlineMs
         if (connection.status !== "ready") {
+          countError("unavailable")
           gate.leave(ticket, "failed", 0, deadlineMs)
           resume(new RedisUnavailable({ op, reason: `the connection is ${connection.status}` }))
           return
@@ -244,6 +262,7 @@ export const make = (
         // Counted until the answer is here or the connection is gone, not until the caller has left: a frozen server
         // must not make a queue without end.
         if (watch.inFlight >= maxInFlight) {
+          countError("crowded")
           gate.leave(ticket, "ignored", 0, deadlineMs)
           resume(new RedisUnavailable({ op, reason: `${maxInFlight} operations wait for an answer` }))
           return
@@ -254,13 +273,19 @@ export const make = (
           if (over) return false
           over = true
           clearTimeout(timer)
-          gate.leave(ticket, verdict, performance.now() - startedAt, deadlineMs)
+          const tookMs = performance.now() - startedAt
+          RedisMetrics.command.observe({ redis: name, op }, tookMs / 1_000)
+          gate.leave(ticket, verdict, tookMs, deadlineMs)
           return true
         }
         const timer = setTimeout(() => {
           // A turn later: answers that came while this process stood still are read first.
           setImmediate(() => {
             if (end(Breakers.timedOut(performance.now() - startedAt, deadlineMs))) {
+              countError("outcome_unknown")
+              exceeded.inc({
+                op: op === "reserve" ? "redis.reserve" : "redis.command",
+              })
               resume(new RedisOutcomeUnknown({ op, reason: `no answer within ${deadlineMs} ms` }))
             }
           })
@@ -277,6 +302,7 @@ export const make = (
             const error = classify(op, cause)
             // A defect of ours says nothing of Redis, and a refusal of Redis' says that it answers.
             if (end(answered ? "answered" : error === undefined ? "ignored" : "failed")) {
+              countError(kindOf(error))
               resume(error === undefined ? Effect.die(cause) : Effect.fail(error))
             }
           },
@@ -294,7 +320,7 @@ export const make = (
           ? Effect.withSpan(send(op, f, runOptions), `redis.${op}`, {
               kind: "client",
               captureStackTrace: false,
-              attributes: { "db.system.name": "redis" },
+              attributes: { "db.system.name": "redis", "db.operation.name": op },
             })
           : send(op, f, runOptions)
       })

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Instrument from "../metrics/Instrument.ts"
 import * as Bounded from "./Bounded.ts"
 
 /** The deadlines in ms. An outer call's is longer than those of the calls it makes, so that the inner error is told. */
@@ -25,6 +26,13 @@ export const defaults = {
 
 /** The kinds of outside calls. */
 export type DeadlineName = keyof typeof defaults
+
+/** Calls that took longer than they may; counted by `within`, and by the engines that keep their deadlines themselves. */
+export const exceeded = Instrument.counter(
+  "floodgate_deadline_exceeded_total",
+  "Calls that were given up because their deadline had passed, by kind of call",
+  { op: Object.keys(defaults) as ReadonlyArray<DeadlineName> },
+)
 
 /** The deadline of every kind, in ms. */
 export type DeadlineTable = Readonly<Record<DeadlineName, number>>
@@ -76,7 +84,11 @@ export class Deadlines extends Context.Tag("@floodgate/runtime/resilience/Deadli
 /** The service over a table of deadlines (ms). */
 export const make = (table: DeadlineTable): Context.Tag.Service<Deadlines> => ({
   ms: (op) => table[op],
-  within: (op) => Bounded.failAfter(table[op], () => new DeadlineExceeded({ op, deadline_ms: table[op] })),
+  within: (op) =>
+    Bounded.failAfter(table[op], () => {
+      exceeded.inc({ op })
+      return new DeadlineExceeded({ op, deadline_ms: table[op] })
+    }),
 })
 
 /** `Deadlines.layer`. */

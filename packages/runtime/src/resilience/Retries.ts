@@ -22,6 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import * as Instrument from "../metrics/Instrument.ts"
 
 /** The bounds of one policy. */
 export interface RetryPolicy {
@@ -94,6 +95,22 @@ const schedule = (policy: RetryPolicy) =>
     Schedule.intersect(Schedule.recurs(policy.attempts - 1)),
   )
 
+const retried = Instrument.counter(
+  "floodgate_retries_total",
+  "Calls that were made again, by the dependency that they went to",
+  { target: Instrument.met(16) },
+)
+
+/** Counts every run of an effect but the first. Made anew for each call that may be repeated. */
+const counted = <A, E, R>(self: Effect.Effect<A, E, R>, target: string): Effect.Effect<A, E, R> => {
+  let begun = false
+  return Effect.suspend(() => {
+    if (begun) retried.inc({ target })
+    begun = true
+    return self
+  })
+}
+
 /** The service over a table of policies, each with a full budget for every target. */
 export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
   // Targets are the few peers that a process is configured with.
@@ -108,21 +125,25 @@ export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
     apply: (name, target, isRetryable) => {
       const budget = budgetOf(name, target)
       const policy = schedule(table[name])
+      // What a target has never needed is zero, too.
+      retried.declare({ target: [target] })
       return (self) =>
-        self.pipe(
-          Effect.tapError((error) =>
-            Effect.sync(() => {
-              if (isRetryable(error)) budget.tokens = Math.max(0, budget.tokens - 1)
+        Effect.suspend(() =>
+          counted(self, target).pipe(
+            Effect.tapError((error) =>
+              Effect.sync(() => {
+                if (isRetryable(error)) budget.tokens = Math.max(0, budget.tokens - 1)
+              }),
+            ),
+            Effect.retry({
+              schedule: policy,
+              while: (error) => isRetryable(error) && budget.tokens > MAX_TOKENS / 2,
             }),
-          ),
-          Effect.retry({
-            schedule: policy,
-            while: (error) => isRetryable(error) && budget.tokens > MAX_TOKENS / 2,
-          }),
-          Effect.tap(() =>
-            Effect.sync(() => {
-              budget.tokens = Math.min(MAX_TOKENS, budget.tokens + TOKENS_PER_SUCCESS)
-            }),
+            Effect.tap(() =>
+              Effect.sync(() => {
+                budget.tokens = Math.min(MAX_TOKENS, budget.tokens + TOKENS_PER_SUCCESS)
+              }),
+            ),
           ),
         )
     },

@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as RootTraceId from "./RootTraceId.ts"
+import * as TelemetryMetrics from "./TelemetryMetrics.ts"
 
 /** How long spans in hand may hold up the end of the process (ms). */
 export const FLUSH_DEADLINE_MS = 2_000
@@ -83,6 +84,7 @@ export const layer = (options: TracingOptions): Layer.Layer<never> =>
       let reason: string | undefined
       const exporter = counted(yield* makeExporter(options.exporter), (spans, error) => {
         lost += spans
+        TelemetryMetrics.spansLost.inc({}, spans)
         reason = error?.message
       })
       yield* Effect.suspend(() => {
