@@ -211,6 +211,21 @@ layer(live, { timeout: "120 seconds", excludeTestServices: true })("publishing",
       }),
     )
 
+    it.effect(
+      "a form that was taken before its start is answered to its key after it, too; a new one isn't",
+      () =>
+        Effect.gen(function* () {
+          yield* openAll
+          const d = draft({ startTimeMs: Date.now() + 700 })
+          const first = yield* publish(d, "key-late")
+          yield* Effect.sleep(1_000)
+          const second = yield* publish(d, "key-late")
+          assert.isTrue(second.replayed)
+          assert.strictEqual(second.product.id, first.product.id)
+          assert.strictEqual((yield* publish(d, "key-later").pipe(Effect.flip))._tag, "InvalidInput")
+        }),
+    )
+
     it.effect("every field out of bounds is named", () =>
       Effect.gen(function* () {
         const bad = draft({

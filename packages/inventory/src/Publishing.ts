@@ -1,6 +1,6 @@
 /** Publishing: a draft in MySQL, warmed up in Redis under a generation of its own, then confirmed and sellable. */
 import { createHash } from "node:crypto"
-import { Busy, InvalidInput, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
+import { Busy, NotFound, WrongState } from "@floodgate/contracts/errors/Errors"
 import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as Clock from "effect/Clock"
@@ -155,8 +155,8 @@ const make = Effect.gen(function* () {
     const nowMs = yield* reservations.serverTime.pipe(Effect.orElse(() => Clock.currentTimeMillis))
     const problems = problemsOf(draft, nowMs)
     const key = keyOf(draft, idempotencyKey, bodyHash, clone?.of)
-    if (problems.length > 0) return yield* new InvalidInput({ issues: [...problems] })
-    const { product, replayed } = yield* store.create(draft, key, clone)
+    // Held against new forms only: one that was taken before its start is answered to its key after it, too.
+    const { product, replayed } = yield* store.create(draft, key, clone, problems)
     // A key whose first request died before the warm-up was confirmed finishes it now.
     if (product.state !== "draft") return { product, replayed }
     return {

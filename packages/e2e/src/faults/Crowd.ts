@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Answer, Edge } from "../support/Edge.ts"
 import type { Dice } from "./Dice.ts"
+import { patient } from "./Patience.ts"
 
 export interface Buyer {
   readonly id: number
@@ -195,7 +196,9 @@ export class Crowd {
   }
 
   #patient(sinceMs: number): boolean {
-    return Date.now() < Math.min(sinceMs + PATIENCE_MS, this.#stoppedAtMs + LAST_PATIENCE_MS)
+    return (
+      Date.now() < Math.min(sinceMs + patient(PATIENCE_MS), this.#stoppedAtMs + patient(LAST_PATIENCE_MS))
+    )
   }
 
   async #lane(dice: Dice, lanes: number): Promise<void> {

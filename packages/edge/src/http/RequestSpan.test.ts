@@ -60,6 +60,7 @@ const exchange = (sampled: boolean, traceparent?: string): Exchange => ({
   sampled,
   traceparent,
   language: "en" as Exchange["language"],
+  device: undefined,
   address: "",
   route: "",
   body: undefined,

@@ -166,6 +166,8 @@ const make = Effect.gen(function* () {
     draft: Draft,
     key: PublishKey,
     clone?: { readonly of: number; readonly reason: string },
+    /** What stands against the form by now. It was none when the key's first request was taken. */
+    problems: ReturnType<typeof problemsOf> = [],
   ) {
     return yield* mysql
       .transaction(
@@ -173,6 +175,7 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const known = yield* claimKey(key)
           if (known !== undefined) return { product: (yield* read(known))!, replayed: true }
+          if (problems.length > 0) return yield* new InvalidInput({ issues: [...problems] })
           yield* sql`INSERT INTO product (name, description, price, original_price, stock, initial_stock, start_time,
               end_time, per_user_limit, image, access_challenge, access_waiting_room, publisher_id, state)
             VALUES (${draft.name.trim()}, ${draft.description}, ${draft.price}, ${draft.originalPrice}, ${draft.stock},

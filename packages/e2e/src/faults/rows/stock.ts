@@ -78,7 +78,8 @@ const wrongClocks = async (trial: Trial): Promise<void> => {
     holds(upcoming > 0, "nobody asked before its start")
     for (const edge of world.edges) {
       const beforeMs = await redisNow()
-      const answer = await edge.get(`/product/${productId}`)
+      const answer = await insist(() => edge.get(`/product/${productId}`), patient(10_000))
+      holds(answer?.code === 0, `${edge.url} answered ${answer?.status}/${answer?.code} for the product`)
       const told = Number(answer.headers.get("x-server-time"))
       const afterMs = await redisNow()
       holds(
@@ -202,14 +203,14 @@ const tombstone = async (trial: Trial): Promise<void> => {
     perUserLimit: 1,
     habits: { perSecond: 15, percent: { wallet: 30, provider: 0, cancel: 0 } },
   })
-  // One buyer's row is refused by the database itself, whoever brings it: a message that fails by itself.
+  // One buyer's row is refused by the database itself, as one out of range is: a message that fails by itself.
   const victim = dice.pick(await world.buyers())
   const database = await mysql.createConnection((await world.stack.status())["mysql"]!.url!)
   await database.query(`DROP TRIGGER IF EXISTS ordering.${FAULTY}`)
   await database.query(
     `CREATE TRIGGER ordering.${FAULTY} BEFORE INSERT ON ordering.\`order\` FOR EACH ROW
      IF NEW.product_id = ${sale.productId} AND NEW.user_id = ${victim.id} AND NEW.state = 'unpaid'
-     THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused by a test'; END IF`,
+     THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1264, MESSAGE_TEXT = 'refused by a test'; END IF`,
   )
   try {
     const sleeper = world.crash.give("relay.produced", { action: "stop", at: 1 })
