@@ -1,5 +1,7 @@
 /** What the edge reads from its configuration. */
+import * as path from "node:path"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Sampling from "@floodgate/runtime/telemetry/Sampling"
 import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
 import * as Config from "effect/Config"
@@ -22,6 +24,8 @@ export interface Settings {
   readonly hsts: boolean
   /** The share of traces recorded, 0 to 1. */
   readonly sampleShare: number
+  /** The folder of the built web pages; undefined: none are served. */
+  readonly webDir: string | undefined
 }
 
 const list = (key: string): Config.Config<ReadonlyArray<string>> =>
@@ -78,6 +82,12 @@ const sampleShare: Config.Config<number> = Config.all([Telemetry.tracesExporter,
   Config.map(([exporter, ratio]) => (exporter === "none" ? 0 : ratio)),
 )
 
+/** `WEB_DIR`: where the built web pages are, relative to the root. */
+export const webDir: Config.Config<string | undefined> = Config.all([
+  Config.withDefault(Config.string("WEB_DIR"), undefined),
+  Provider.root,
+]).pipe(Config.map(([folder, root]) => (folder === undefined ? undefined : path.resolve(root, folder))))
+
 export const config: Config.Config<Settings> = Config.all({
   port: AppConfig.port("edge"),
   host,
@@ -85,6 +95,7 @@ export const config: Config.Config<Settings> = Config.all({
   trustedProxies,
   hsts: Config.map(AppConfig.appEnv, (env) => env !== "dev"),
   sampleShare,
+  webDir,
 })
 
 export class EdgeConfig extends Context.Tag("@floodgate/edge/EdgeConfig")<EdgeConfig, Settings>() {

@@ -31,6 +31,8 @@ import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
 import * as Limiter from "./limits/Limiter.ts"
 import * as RouteLimits from "./limits/RouteLimits.ts"
+import * as Pages from "./pages/Pages.ts"
+import * as Site from "./pages/Site.ts"
 import * as EventsListener from "./push/EventsListener.ts"
 import { Push } from "./push/Push.ts"
 import * as HotSeckill from "./seckill/HotSeckill.ts"
@@ -84,7 +86,7 @@ const originForm = (url: string): string => {
 type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 
 const makeListener = Effect.gen(function* () {
-  const { corsOrigins, hsts, sampleShare, trustedProxies } = yield* EdgeConfig
+  const { corsOrigins, hsts, sampleShare, trustedProxies, webDir } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const hot = yield* HotSeckill.make
@@ -98,6 +100,7 @@ const makeListener = Effect.gen(function* () {
   const cors = Cors.make(corsOrigins)
   const security = SecurityHeaders.make(hsts)
   const table = RouteTable.make()
+  const pages = Pages.make(yield* Site.load(webDir))
 
   return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
     const exchange = Exchange.begin(request, sampleShare, trustedProxies)
@@ -114,6 +117,7 @@ const makeListener = Effect.gen(function* () {
     const url = originForm(request.url ?? "/")
     const query = url.indexOf("?")
     const path = query < 0 ? url : url.slice(0, query)
+    const page = pages.at(path)
 
     const toRest = (route: RouteTable.Route): void => {
       request.url = url
@@ -135,6 +139,10 @@ const makeListener = Effect.gen(function* () {
     } else if (request.method === "OPTIONS") {
       response.writeHead(204, { ...base, ...cors.preflight(request), "x-server-time": serverClock.nowMs() })
       response.end()
+    } else if (page !== undefined) {
+      if (Pages.METHODS.includes(request.method ?? "")) {
+        pages.send(request, response, base, serverClock.nowMs(), page)
+      } else refuse(new MethodNotAllowed({ allow: Pages.METHODS }))
     } else {
       const match = table.match(request.method ?? "GET", path)
       if (match._tag === "Found") {

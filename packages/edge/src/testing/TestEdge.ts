@@ -139,6 +139,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     trustedProxies: trust(LOOPBACK)!,
     hsts: false,
     sampleShare: 0,
+    webDir: undefined,
     ...overrides,
   })
 
