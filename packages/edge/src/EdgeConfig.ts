@@ -1,5 +1,7 @@
 /** What the edge reads from its configuration. */
+import * as path from "node:path"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Sampling from "@floodgate/runtime/telemetry/Sampling"
 import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
 import * as Config from "effect/Config"
@@ -24,6 +26,8 @@ export interface Settings {
   readonly sampleShare: number
   /** How long an edge that is told to stop still takes connections (ms). */
   readonly drainNoticeMs: number
+  /** The folder of the built web pages; undefined: none are served. */
+  readonly webDir: string | undefined
 }
 
 const list = (key: string): Config.Config<ReadonlyArray<string>> =>
@@ -98,6 +102,11 @@ const drainNoticeMs: Config.Config<number> = Config.string("EDGE_DRAIN_NOTICE_MS
         )
   }),
 )
+/** `WEB_DIR`: where the built web pages are, relative to the root. */
+export const webDir: Config.Config<string | undefined> = Config.all([
+  Config.withDefault(Config.string("WEB_DIR"), undefined),
+  Provider.root,
+]).pipe(Config.map(([folder, root]) => (folder === undefined ? undefined : path.resolve(root, folder))))
 
 export const config: Config.Config<Settings> = Config.all({
   port: AppConfig.port("edge"),
@@ -107,6 +116,7 @@ export const config: Config.Config<Settings> = Config.all({
   hsts: Config.map(AppConfig.appEnv, (env) => env !== "dev"),
   sampleShare,
   drainNoticeMs,
+  webDir,
 })
 
 export class EdgeConfig extends Context.Tag("@floodgate/edge/EdgeConfig")<EdgeConfig, Settings>() {

@@ -32,6 +32,8 @@ import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
 import * as Limiter from "./limits/Limiter.ts"
 import * as RouteLimits from "./limits/RouteLimits.ts"
+import * as Pages from "./pages/Pages.ts"
+import * as Site from "./pages/Site.ts"
 import * as EventsListener from "./push/EventsListener.ts"
 import { Push } from "./push/Push.ts"
 import * as RiskGate from "./risk/RiskGate.ts"
@@ -86,7 +88,7 @@ const originForm = (url: string): string => {
 type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 
 const makeListener = Effect.gen(function* () {
-  const { corsOrigins, hsts, sampleShare, trustedProxies } = yield* EdgeConfig
+  const { corsOrigins, hsts, sampleShare, trustedProxies, webDir } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const table = RouteTable.make()
@@ -103,6 +105,7 @@ const makeListener = Effect.gen(function* () {
   )
   const cors = Cors.make(corsOrigins)
   const security = SecurityHeaders.make(hsts)
+  const pages = Pages.make(yield* Site.load(webDir))
 
   return (request: Http.IncomingMessage, response: Http.ServerResponse): void => {
     const exchange = Exchange.begin(request, sampleShare, trustedProxies)
@@ -119,6 +122,7 @@ const makeListener = Effect.gen(function* () {
     const url = originForm(request.url ?? "/")
     const query = url.indexOf("?")
     const path = query < 0 ? url : url.slice(0, query)
+    const page = pages.at(path)
 
     /** Behind the body, because a ticket may be in it. */
     const judged = (route: RouteTable.Route): void =>
@@ -152,6 +156,10 @@ const makeListener = Effect.gen(function* () {
     if (request.method === "OPTIONS") {
       response.writeHead(204, { ...base, ...cors.preflight(request), "x-server-time": serverClock.nowMs() })
       response.end()
+    } else if (page !== undefined) {
+      if (Pages.METHODS.includes(request.method ?? "")) {
+        pages.send(request, response, base, serverClock.nowMs(), page)
+      } else refuse(new MethodNotAllowed({ allow: Pages.METHODS }))
     } else {
       const match = table.match(request.method ?? "GET", path)
       if (match._tag === "Found") {

@@ -149,6 +149,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     hsts: false,
     sampleShare: 0,
     drainNoticeMs: 0,
+    webDir: undefined,
     ...overrides,
   })
 

@@ -31,7 +31,16 @@ export const summary = async (
 ): Promise<string> => {
   const status = await supervisor.status()
   const lines = [`\nFloodgate is up after ${(ms / 1000).toFixed(1)} s.\n`, table(status), ""]
-  if (status["edge"] !== undefined) {
+  const edge = status["edge"]
+  if (edge !== undefined) {
+    if (edge.url !== undefined) {
+      lines.push(
+        `  Storefront  ${edge.url}/`,
+        `  Console     ${edge.url}/console`,
+        `  API         ${edge.url}/docs`,
+        "",
+      )
+    }
     const names = demoAccounts.map(({ username }) => username).join(", ")
     const rich = demoAccounts.filter(({ wallet }) => wallet > 0)
     lines.push(

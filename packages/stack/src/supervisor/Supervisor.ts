@@ -31,7 +31,8 @@ import {
   services,
 } from "../Services.ts"
 import * as Shape from "../Shape.ts"
-import { StackError } from "../StackError.ts"
+import { describe, StackError } from "../StackError.ts"
+import * as Web from "../Web.ts"
 import type { Event } from "./Events.ts"
 import type { ComponentStatus, Status } from "./Status.ts"
 
@@ -72,6 +73,8 @@ export class Supervisor {
   #build: Build
   #plans: EnginePlans | undefined
   #secrets: Secrets.Secrets | undefined
+  /** The folder of the built web pages; undefined: there are none. */
+  #webDir: string | undefined
   #stopping: Promise<void> | undefined
   /** Migrations that run now. A stop waits for them: DDL that is cut off has to be repaired by hand. */
   #migrating: Promise<unknown> = Promise.resolve()
@@ -124,10 +127,11 @@ export class Supervisor {
     if (wanted.has("mysql")) stores.push(this.#bringMysql(mysql, secrets))
     if (wanted.has("redis")) stores.push(this.#bringRedis(redis))
     const bus = wanted.has("bus") ? this.#bringBus(busPlan) : Promise.resolve()
+    const web = this.#buildWeb()
     await Promise.all([
       this.#bringJaeger(jaeger),
       bus,
-      Promise.all(stores).then(() => this.#startServices(bus)),
+      Promise.all(stores).then(() => this.#startServices(bus, web)),
     ])
     await this.#seed()
   }
@@ -146,7 +150,7 @@ export class Supervisor {
     const { env, selection } = this.#options
     await Requirements.check(env, selection.services)
     await this.#checkPorts()
-    await this.#startServices(Promise.resolve())
+    await this.#startServices(Promise.resolve(), this.#buildWeb())
   }
 
   async #bringMysql(chosen: Plan, secrets: Secrets.Secrets): Promise<void> {
@@ -309,11 +313,28 @@ export class Supervisor {
     }
   }
 
+  /**
+   * Builds the web pages where their sources have changed, beside everything else. An edge without them still sells, so
+   * a build that fails is said and stops nothing.
+   */
+  async #buildWeb(): Promise<void> {
+    const { env, root } = this.#options
+    if (given(env, "WEB_DIR") !== undefined || !this.#chosen.includes("edge")) return
+    const began = Date.now()
+    try {
+      this.#webDir = await Web.build(root)
+      this.#options.report({ type: "done", step: "web pages", ms: Date.now() - began, detail: "as built" })
+    } catch (cause) {
+      this.#say(`The web pages can't be built, so none are served: ${describe(cause)}`)
+    }
+  }
+
   /** Starts the chosen services side by side; those that use the bus once it is there. */
-  async #startServices(bus: Promise<void>): Promise<void> {
+  async #startServices(bus: Promise<void>, web: Promise<void>): Promise<void> {
     await Promise.all(
       this.#instances.map(async (instance) => {
         if (facts[instance.service].needsBus) await bus
+        if (instance.service === "edge") await web
         const name = instanceName(instance)
         await this.#step(name, async () => {
           const child = new Child(this.#serviceSpec(instance))
@@ -493,7 +514,11 @@ export class Supervisor {
   /** What a service of this stack is told, unless the environment says otherwise. */
   #environment(service?: Service): Record<string, string | undefined> {
     const { env, root, portBase, dataDir, shape } = this.#options
-    const fixed = { FLOODGATE_ROOT: root, PORT_BASE: String(portBase) }
+    const fixed = {
+      FLOODGATE_ROOT: root,
+      PORT_BASE: String(portBase),
+      ...(this.#webDir === undefined ? undefined : { WEB_DIR: this.#webDir }),
+    }
     const secrets = this.#secrets
     if (secrets === undefined || this.#plans === undefined) return { ...env, ...fixed }
     const { mysqlPasswords, ...settings } = secrets
