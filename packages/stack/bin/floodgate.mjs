@@ -5,6 +5,8 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
+import { parseArgs } from "node:util"
+import { externals, release } from "./release.mjs"
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
 const buildRoot = path.join(root, ".build")
@@ -21,6 +23,12 @@ const serviceEntries = {
   ordering: "packages/ordering/src/main.ts",
   payment: "packages/payment/src/main.ts",
   sandbox: "packages/payment/src/sandbox/main.ts",
+}
+
+/** What a deployment runs: every service but the stand-in of a third party, and the jobs that come before them. */
+const releaseEntries = () => {
+  const { sandbox: _, ...services } = exists(serviceEntries)
+  return { ...services, job: "packages/stack/src/job.ts" }
 }
 
 /** Builds that are kept beside the newest: a stack that runs may still load a part of its own. */
@@ -65,8 +73,7 @@ const bundle = async (esbuild, entries) => {
     platform: "node",
     target: "node20",
     conditions: ["@floodgate/source"],
-    // thriftrw (in exporter-jaeger) reads files beside itself, argon2 is a native module.
-    external: ["@opentelemetry/exporter-jaeger", "@node-rs/argon2"],
+    external: externals,
     sourcemap: "linked",
     sourcesContent: false,
     keepNames: true,
@@ -165,7 +172,35 @@ const prepare = async () => {
   }
 }
 
+/** `stack build --out DIR`: bundles what a deployment runs into a folder of its own, and runs nothing. */
+const buildRelease = async (args) => {
+  const { values } = parseArgs({ args, options: { out: { type: "string" } } })
+  if (values.out === undefined) throw new Error('Where to? "pnpm stack build --out DIR"')
+  if (withFaults) throw new Error("A release has no fault hooks: unset FLOODGATE_FAULT_HOOKS.")
+  const out = path.resolve(process.env.INIT_CWD ?? process.cwd(), values.out)
+  const esbuild = await import("esbuild")
+  fs.mkdirSync(buildRoot, { recursive: true })
+  try {
+    const { build } = await bundle(esbuild, releaseEntries())
+    release({ root, bundles: path.join(buildRoot, build), out })
+  } catch (cause) {
+    throw new Error(`It can't be built:\n${messages(cause)}`)
+  } finally {
+    await esbuild.stop()
+  }
+  process.stdout.write(`Built into ${out}.\n`)
+}
+
 process.setSourceMapsEnabled(true)
+if (process.argv[2] === "build") {
+  try {
+    await buildRelease(process.argv.slice(3))
+    process.exit(0)
+  } catch (cause) {
+    process.stderr.write(`${cause.message}\n`)
+    process.exit(1)
+  }
+}
 let build
 try {
   build = await prepare()

@@ -13,17 +13,32 @@ import { runEffect } from "./RunEffect.ts"
 import { facts, type Service } from "./Services.ts"
 import { StackError } from "./StackError.ts"
 
+/** Whom each service calls; in stage and prod their addresses must be said. */
+const peers: Record<Service, ReadonlyArray<AppConfig.PeerName>> = {
+  edge: ["identity", "inventory", "ordering", "payment"],
+  identity: [],
+  inventory: ["ordering"],
+  ordering: ["identity", "inventory", "payment"],
+  payment: ["identity", "ordering"],
+  sandbox: [],
+}
+
 /** Those that keep an audit trail. */
 const audited: ReadonlyArray<Service> = ["edge", "identity", "inventory", "ordering", "payment"]
 
 const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unknown>> => {
   const keys: Array<Config.Config<unknown>> = [
     AppConfig.portBase,
-    AppConfig.redactedUrl("REDIS_URL"),
-    Config.orElse(Config.nonEmptyString("KAFKA_BROKERS"), () => AppConfig.redactedUrl("REDIS_BUS_URL")),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
-    AppConfig.secret("ORDER_NUM_KEY"),
   ]
+  if ([...chosen].some((service) => facts[service].needsBus)) {
+    keys.push(
+      Config.orElse(Config.nonEmptyString("KAFKA_BROKERS"), () => AppConfig.redactedUrl("REDIS_BUS_URL")),
+    )
+  }
+  if (chosen.has("inventory") || chosen.has("ordering")) {
+    keys.push(AppConfig.redactedUrl("REDIS_URL"), AppConfig.secret("ORDER_NUM_KEY"))
+  }
   if (chosen.has("identity")) {
     keys.push(
       AppConfig.secretJsonFile("JWT_KEYS_FILE"),
@@ -35,7 +50,11 @@ const required = (chosen: ReadonlySet<Service>): ReadonlyArray<Config.Config<unk
   if (chosen.has("edge")) {
     keys.push(AppConfig.secretList("TICKET_KEYS"), AppConfig.redactedUrl("REDIS_LIMITS_URL"))
   }
-  if (chosen.has("payment")) keys.push(Config.nonEmptyString("PUBLIC_URL"))
+  if (chosen.has("payment")) {
+    keys.push(Config.nonEmptyString("PUBLIC_URL"), AppConfig.secretList("KEY_ENCRYPTION_KEY"))
+  }
+  const called = new Set([...chosen].flatMap((service) => peers[service]))
+  for (const peer of called) keys.push(AppConfig.peer(peer))
   for (const service of chosen) {
     const { database } = facts[service]
     if (database !== undefined) keys.push(AppConfig.redactedUrl(`MYSQL_URL_${database.toUpperCase()}`))

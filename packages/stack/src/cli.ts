@@ -20,6 +20,8 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   logs [name] [--since 5m] [--follow]
   restart|stop|kill <name>  one process; kill is SIGKILL, and only restart revives it
   migrate                   run outstanding migrations
+  topics                    make the bus's missing topics (KAFKA_BROKERS or REDIS_BUS_URL)
+  build --out DIR           what a container runs, in one folder (docs/guides/deployment.md)
   seed                      make demo accounts and products
   keys rotate               a new key for access tokens: published now, signing in a minute
   audit verify              whether the audit trail is what was written; exit code 1 where it isn't
@@ -169,6 +171,12 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     case "migrate": {
       const { migrate } = await import("./commands/Data.ts")
       return migrate(setting)
+    }
+    case "topics": {
+      const Deployment = await import("./Deployment.ts")
+      await Deployment.topics(root, env)
+      process.stdout.write("The topics are as the contracts say.\n")
+      return 0
     }
     case "seed": {
       const { seed } = await import("./commands/Data.ts")

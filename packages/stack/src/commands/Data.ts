@@ -3,10 +3,11 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Databases from "../Databases.ts"
+import * as Deployment from "../Deployment.ts"
 import { given } from "../Engines.ts"
 import { isRunning } from "../process/Alive.ts"
 import * as Secrets from "../Secrets.ts"
-import { type Database, databases } from "../Services.ts"
+import { databases } from "../Services.ts"
 import { StackError } from "../StackError.ts"
 import * as Control from "../supervisor/Control.ts"
 import type { Status } from "../supervisor/Status.ts"
@@ -21,19 +22,13 @@ const statusOf = async (dataDir: string): Promise<Status> =>
  */
 export const migrate = async (setting: Setting): Promise<number> => {
   const { env, root, dataDir } = setting
-  const urls = Object.fromEntries(
-    databases.flatMap((name) => {
-      const url = given(env, `MYSQL_URL_${name.toUpperCase()}`)
-      return url === undefined ? [] : [[name, url] as const]
-    }),
-  ) as Partial<Record<Database, string>>
-  const missing = databases.filter((name) => urls[name] === undefined)
   const isDev = (given(env, "APP_ENV") ?? "dev") === "dev"
-  if (missing.length > 0 && (!isDev || missing.length < databases.length)) {
-    throw new StackError(`Missing: ${missing.map((name) => `MYSQL_URL_${name.toUpperCase()}`).join(", ")}`)
-  }
+  const namesAny = databases.some((name) => {
+    const key = `MYSQL_URL_${name.toUpperCase()}`
+    return given(env, key) !== undefined || given(env, `${key}_FILE`) !== undefined
+  })
   let ran: ReadonlyArray<string>
-  if (missing.length === 0) ran = await Databases.migrate(root, urls)
+  if (!isDev || namesAny) ran = await Deployment.migrate(root, env)
   else {
     const { mysql } = await statusOf(dataDir)
     if (mysql?.url === undefined) throw new StackError(`The stack in ${dataDir} runs no MySQL.`)
@@ -43,7 +38,7 @@ export const migrate = async (setting: Setting): Promise<number> => {
     ran = await Databases.migrate(root, own)
     await Databases.grant(admin, new Set(databases))
   }
-  print(ran.length === 0 ? "Nothing new." : `Ran ${ran.join(", ")}.`)
+  print(Deployment.told(ran))
   return 0
 }
 
