@@ -85,6 +85,76 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/experiments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Experiments, newest first */
+        get: operations["adminExperiments.list"];
+        put?: never;
+        /** A new experiment; 525 where its key is taken */
+        post: operations["adminExperiments.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/experiments/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One experiment */
+        get: operations["adminExperiments.get"];
+        /** Change or start one; in force on every edge within a second */
+        put: operations["adminExperiments.change"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/experiments/{key}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** People by variant, with the rates' 95 % intervals */
+        get: operations["adminExperiments.results"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/experiments/{key}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop one for good: within a second nobody is in it any more */
+        post: operations["adminExperiments.stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/keys/rotate": {
         parameters: {
             query?: never;
@@ -410,6 +480,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/risk/ip-list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Addresses on lists, newest first */
+        get: operations["adminRisk.listIps"];
+        /** Put an address or a block of them on a list */
+        put: operations["adminRisk.putIp"];
+        post?: never;
+        /** Take it off its list */
+        delete: operations["adminRisk.deleteIp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/risk/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was decided and why, newest first */
+        get: operations["adminRisk.listRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/risk/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every rule, newest first */
+        get: operations["adminRisk.listRules"];
+        put?: never;
+        /** A new rule; in force on every edge within a second */
+        post: operations["adminRisk.createRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/risk/rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rule */
+        get: operations["adminRisk.getRule"];
+        /** Change a rule; in force on every edge within a second */
+        put: operations["adminRisk.changeRule"];
+        post?: never;
+        /** Take a rule away; what it decided stays on record */
+        delete: operations["adminRisk.deleteRule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/sale": {
         parameters: {
             query?: never;
@@ -633,6 +776,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A challenge for one product */
+        post: operations["challenge.begin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/challenge/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Its solution, for a ticket; 404 once it has expired, and for anybody else's */
+        post: operations["challenge.solve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -678,6 +855,40 @@ export interface paths {
         put?: never;
         /** A one-use ticket for an EventSource, which can't set headers */
         post: operations["push.ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/experiments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's variants, with what the page needs of them */
+        get: operations["experiments.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/experiments/{key}/exposure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The caller has seen their variant; counts once */
+        post: operations["experiments.expose"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1027,6 +1238,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/risk/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the caller is asked for challenges or refused, and what limits are left */
+        get: operations["risk.status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/seckill": {
         parameters: {
             query?: never;
@@ -1116,6 +1344,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Your address is blocked */
+        AddressBlocked: {
+            /** @enum {number} */
+            code: 703;
+            data: null;
+            msg: string;
+        };
         AdminPayment: {
             amount: components["schemas"]["Int"];
             captures: components["schemas"]["Capture"][];
@@ -1302,6 +1537,24 @@ export interface components {
             /** @enum {string} */
             state: "new" | "applied" | "refused";
         };
+        Challenge: {
+            bits: components["schemas"]["Int"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            expires_at: string;
+            id: string;
+            kind: string;
+            nonce: string;
+        };
+        ChallengePayload: {
+            /**
+             * between(1, 9007199254740991)
+             * @description A positive integer that a JavaScript number holds exactly
+             */
+            product_id: components["schemas"]["Int"];
+        };
         /** @description Please complete the challenge first */
         ChallengeRequired: {
             /** @enum {number} */
@@ -1311,6 +1564,62 @@ export interface components {
                 product_id: number;
             };
             msg: string;
+        };
+        ChallengeTicket: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            expires_at: string;
+            ticket: string;
+        };
+        ChangeExperimentPayload: {
+            /**
+             * maxItems(500)
+             * @description an array of at most 500 item(s)
+             */
+            allow_users?: components["schemas"]["Int"][];
+            /**
+             * between(0, 100)
+             * @description a number between 0 and 100
+             */
+            percentage?: number;
+            reason: string;
+            /** @description a string matching the pattern ^[\x21-\x7e]{1,64}$ */
+            salt?: string;
+            /** @enum {string} */
+            status?: "draft" | "running" | "stopped";
+            /**
+             * maxItems(10)
+             * @description an array of at most 10 item(s)
+             */
+            variants?: components["schemas"]["ExperimentVariant"][];
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
+        };
+        ChangeRulePayload: {
+            enabled?: boolean;
+            /** @enum {string} */
+            mode?: "observe" | "challenge" | "block";
+            params?: {
+                [key: string]: components["schemas"]["Int"];
+            };
+            reason: string;
+            scope?: {
+                /**
+                 * between(1, 9007199254740991)
+                 * @description A positive integer that a JavaScript number holds exactly
+                 */
+                product_id?: components["schemas"]["Int"];
+            };
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
         };
         CloneProductPayload: {
             end_time?: string | null;
@@ -1323,6 +1632,50 @@ export interface components {
              * @description a number between 1 and 10000000
              */
             stock?: components["schemas"]["Int"];
+        };
+        CreateExperimentPayload: {
+            /**
+             * maxItems(500)
+             * @description an array of at most 500 item(s)
+             */
+            allow_users?: components["schemas"]["Int"][];
+            /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+            key: string;
+            /** @enum {string} */
+            kind: "limit" | "risk" | "storefront";
+            /**
+             * between(0, 100)
+             * @description a number between 0 and 100
+             */
+            percentage?: number;
+            reason: string;
+            /** @description a string matching the pattern ^[\x21-\x7e]{1,64}$ */
+            salt?: string;
+            /** @enum {string} */
+            status?: "draft" | "running";
+            /**
+             * maxItems(10)
+             * @description an array of at most 10 item(s)
+             */
+            variants: components["schemas"]["ExperimentVariant"][];
+        };
+        CreateRulePayload: {
+            enabled?: boolean;
+            /** @enum {string} */
+            kind: "device-frequency" | "account-frequency" | "device-accounts" | "account-devices" | "account-addresses" | "address-accounts" | "new-account" | "regular-timing";
+            /** @enum {string} */
+            mode?: "observe" | "challenge" | "block";
+            params: {
+                [key: string]: components["schemas"]["Int"];
+            };
+            reason: string;
+            scope?: {
+                /**
+                 * between(1, 9007199254740991)
+                 * @description A positive integer that a JavaScript number holds exactly
+                 */
+                product_id?: components["schemas"]["Int"];
+            };
         };
         CreateWebhookPayload: {
             description?: string;
@@ -1371,6 +1724,27 @@ export interface components {
             /** @enum {string} */
             state: "open" | "replayed" | "discarded";
             topic: string;
+        };
+        DeleteIpPayload: {
+            /**
+             * maxLength(43)
+             * @description An IPv4 or IPv6 address, or a CIDR block
+             */
+            cidr: string;
+            reason: string;
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
+        };
+        DeleteRulePayload: {
+            reason: string;
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
         };
         DeleteWebhookPayload: {
             reason: string;
@@ -1432,6 +1806,77 @@ export interface components {
         EventTicket: {
             expires_in: components["schemas"]["Int"];
             ticket: string;
+        };
+        Experiment: {
+            allow_users: components["schemas"]["Int"][];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            created_at: string;
+            key: string;
+            /** @enum {string} */
+            kind: "limit" | "risk" | "storefront";
+            percentage: number;
+            salt: string;
+            started_at: string | null;
+            /** @enum {string} */
+            status: "draft" | "running" | "stopped";
+            stopped_at: string | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            updated_at: string;
+            variants: {
+                config: {
+                    [key: string]: unknown;
+                };
+                key: string;
+                weight: components["schemas"]["Int"];
+            }[];
+            version: components["schemas"]["Int"];
+        };
+        ExperimentAssignments: {
+            config: {
+                [key: string]: unknown;
+            };
+            key: string;
+            variant: string;
+        }[];
+        ExperimentRate: {
+            high: number;
+            low: number;
+            rate: number;
+        } | null;
+        ExperimentResults: {
+            key: string;
+            /** @enum {string} */
+            kind: "limit" | "risk" | "storefront";
+            /** @enum {string} */
+            status: "draft" | "running" | "stopped";
+            variants: {
+                accept_rate: components["schemas"]["ExperimentRate"];
+                accepted: components["schemas"]["Int"];
+                exposed: components["schemas"]["Int"];
+                key: string;
+                limited: components["schemas"]["Int"];
+                paid: components["schemas"]["Int"];
+                paid_rate: components["schemas"]["ExperimentRate"];
+                weight: components["schemas"]["Int"];
+            }[];
+        };
+        ExperimentVariant: {
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+            key: string;
+            /**
+             * between(0, 10000)
+             * @description a number between 0 and 10000
+             */
+            weight: components["schemas"]["Int"];
         };
         Export: {
             /** unknown */
@@ -1504,6 +1949,19 @@ export interface components {
                 }[];
             };
             msg: string;
+        };
+        IpListEntry: {
+            cidr: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            created_at: string;
+            expires_at: string | null;
+            /** @enum {string} */
+            list: "black" | "grey" | "white";
+            reason: string;
+            version: components["schemas"]["Int"];
         };
         Limit: {
             /**
@@ -1803,6 +2261,23 @@ export interface components {
              */
             stock: components["schemas"]["Int"];
         };
+        PutIpPayload: {
+            /**
+             * maxLength(43)
+             * @description An IPv4 or IPv6 address, or a CIDR block
+             */
+            cidr: string;
+            /** Format: date-time */
+            expires_at?: string;
+            /** @enum {string} */
+            list: "black" | "grey" | "white";
+            reason: string;
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
+        };
         Queued: {
             order_num: string;
             poll_after_ms: components["schemas"]["Int"];
@@ -1912,6 +2387,75 @@ export interface components {
             data: null;
             msg: string;
         };
+        RiskRecord: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            at: string;
+            code: components["schemas"]["Int"] | null;
+            /** @enum {string} */
+            decision: "observe" | "challenge" | "block";
+            device_id: string | null;
+            /** unknown */
+            evidence: unknown;
+            /**
+             * between(1, 9007199254740991)
+             * @description A positive integer that a JavaScript number holds exactly
+             */
+            id: components["schemas"]["Int"];
+            ip: string | null;
+            /** @enum {string} */
+            route: "seckill" | "queue" | "login" | "register" | "pay" | "other";
+            rule_id: components["schemas"]["Int"] | null;
+            user_id: components["schemas"]["Int"] | null;
+        };
+        RiskRule: {
+            enabled: boolean;
+            /**
+             * between(1, 9007199254740991)
+             * @description A positive integer that a JavaScript number holds exactly
+             */
+            id: components["schemas"]["Int"];
+            /** @enum {string} */
+            kind: "device-frequency" | "account-frequency" | "device-accounts" | "account-devices" | "account-addresses" | "address-accounts" | "new-account" | "regular-timing";
+            /** @enum {string} */
+            mode: "observe" | "challenge" | "block";
+            params: {
+                [key: string]: components["schemas"]["Int"];
+            };
+            scope: {
+                /**
+                 * between(1, 9007199254740991)
+                 * @description A positive integer that a JavaScript number holds exactly
+                 */
+                product_id?: components["schemas"]["Int"];
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            updated_at: string;
+            version: components["schemas"]["Int"];
+        };
+        RiskRules: {
+            items: components["schemas"]["RiskRule"][];
+            next_cursor: null;
+        };
+        RiskStatus: {
+            limits: {
+                name: string;
+                remaining: components["schemas"]["Int"];
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC, milliseconds
+                 */
+                reset_at: string;
+            }[];
+            /** @enum {string} */
+            standing: "ok" | "challenge" | "blocked";
+            until: string | null;
+        };
         RolesPayload: {
             reason: string;
             /**
@@ -1996,6 +2540,18 @@ export interface components {
             };
             msg: string;
         };
+        SolutionPayload: {
+            /**
+             * maxLength(2048)
+             * @description a string at most 2048 character(s) long
+             */
+            solution: string;
+            /**
+             * maxLength(2048)
+             * @description a string at most 2048 character(s) long
+             */
+            ticket?: string;
+        };
         /** @description It was changed by someone else */
         StaleVersion: {
             /** @enum {number} */
@@ -2034,6 +2590,14 @@ export interface components {
              */
             delta: components["schemas"]["Int"];
             reason: string;
+        };
+        StopExperimentPayload: {
+            reason: string;
+            /**
+             * between(1, 9007199254740991)
+             * @description a number between 1 and 9007199254740991
+             */
+            version?: components["schemas"]["Int"];
         };
         SubscribePayload: {
             /**
@@ -2241,13 +2805,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -2283,7 +2847,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2360,13 +2924,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -2402,7 +2966,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2468,13 +3032,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -2519,7 +3083,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2591,13 +3155,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -2660,7 +3224,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2732,13 +3296,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -2801,7 +3365,764 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.list": {
+        parameters: {
+            query?: {
+                cursor?: string;
+                format?: "json" | "csv";
+                from?: string;
+                kind?: "limit" | "risk" | "storefront";
+                limit?: number;
+                status?: "draft" | "running" | "stopped";
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: {
+                            items: components["schemas"]["Experiment"][];
+                            next_cursor: string | null;
+                        };
+                        msg: string;
+                    };
+                    "text/csv": string;
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.create": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateExperimentPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Experiment"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"] | components["schemas"]["WrongState"] | components["schemas"]["InFlight"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This idempotency key was used with another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyMismatch"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Experiment"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeExperimentPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Experiment"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"] | components["schemas"]["WrongState"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["ExperimentResults"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminExperiments.stop": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopExperimentPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Experiment"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"] | components["schemas"]["InFlight"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This idempotency key was used with another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyMismatch"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2871,13 +4192,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -2931,7 +4252,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -2995,13 +4316,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -3037,7 +4358,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3105,13 +4426,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -3156,7 +4477,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3226,13 +4547,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -3277,7 +4598,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3355,13 +4676,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -3397,7 +4718,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3463,13 +4784,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -3514,7 +4835,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3586,13 +4907,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -3655,7 +4976,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3727,13 +5048,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -3796,7 +5117,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3872,13 +5193,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -3914,7 +5235,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -3980,13 +5301,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4031,7 +5352,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4107,13 +5428,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -4149,7 +5470,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4215,13 +5536,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4266,7 +5587,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4336,13 +5657,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4396,7 +5717,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4468,13 +5789,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4537,7 +5858,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4603,13 +5924,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4654,7 +5975,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4726,13 +6047,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4795,7 +6116,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -4867,13 +6188,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -4936,7 +6257,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5008,13 +6329,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -5077,7 +6398,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5149,13 +6470,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -5218,7 +6539,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5282,13 +6603,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5324,7 +6645,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5400,13 +6721,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5442,7 +6763,1106 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.listIps": {
+        parameters: {
+            query?: {
+                cursor?: string;
+                format?: "json" | "csv";
+                from?: string;
+                ip?: string;
+                limit?: number;
+                list?: "black" | "grey" | "white";
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: {
+                            items: components["schemas"]["IpListEntry"][];
+                            next_cursor: string | null;
+                        };
+                        msg: string;
+                    };
+                    "text/csv": string;
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.putIp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutIpPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["IpListEntry"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.deleteIp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteIpPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: null;
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.listRecords": {
+        parameters: {
+            query?: {
+                cursor?: string;
+                decision?: "observe" | "challenge" | "block";
+                device_id?: string;
+                format?: "json" | "csv";
+                from?: string;
+                ip?: string;
+                limit?: number;
+                rule_id?: string;
+                to?: string;
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: {
+                            items: components["schemas"]["RiskRecord"][];
+                            next_cursor: string | null;
+                        };
+                        msg: string;
+                    };
+                    "text/csv": string;
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.listRules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["RiskRules"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.createRule": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateRulePayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["RiskRule"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The same request is already being handled */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InFlight"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This idempotency key was used with another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyMismatch"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.getRule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["RiskRule"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.changeRule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeRulePayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["RiskRule"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "adminRisk.deleteRule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteRulePayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: null;
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description It was changed by someone else */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaleVersion"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5506,13 +7926,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5548,7 +7968,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5618,13 +8038,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5678,7 +8098,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5748,13 +8168,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5808,7 +8228,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -5884,13 +8304,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -5926,7 +8346,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6002,13 +8422,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -6044,7 +8464,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6110,13 +8530,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6161,7 +8581,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6233,13 +8653,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6302,7 +8722,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6374,13 +8794,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6443,7 +8863,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6515,13 +8935,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6584,7 +9004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6654,13 +9074,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -6696,7 +9116,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6766,13 +9186,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6835,7 +9255,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -6901,13 +9321,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -6952,7 +9372,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7022,13 +9442,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -7073,7 +9493,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7148,13 +9568,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -7199,7 +9619,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7271,13 +9691,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -7340,7 +9760,243 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "challenge.begin": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChallengePayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Challenge"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "challenge.solve": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9_.-]{1,100}$ */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SolutionPayload"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["ChallengeTicket"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7403,13 +10059,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -7445,7 +10101,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7515,13 +10171,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"];
                 };
             };
             /** @description Not found */
@@ -7566,7 +10222,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7636,13 +10292,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -7678,7 +10334,237 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "experiments.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["ExperimentAssignments"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "experiments.expose": {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path: {
+                /** @description a string matching the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$ */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: null;
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7733,6 +10619,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description The request took too long to arrive */
             408: {
                 headers: {
@@ -7766,7 +10661,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7836,13 +10731,13 @@ export interface operations {
                     "application/json": components["schemas"]["WrongCredentials"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -7878,7 +10773,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -7939,6 +10834,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description The request took too long to arrive */
             408: {
                 headers: {
@@ -7972,7 +10876,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8042,13 +10946,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -8093,7 +10997,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8165,13 +11069,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -8207,7 +11111,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8273,13 +11177,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -8324,7 +11228,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8396,13 +11300,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -8465,7 +11369,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8546,13 +11450,13 @@ export interface operations {
                     "application/json": components["schemas"]["PaymentDeclined"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -8615,7 +11519,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8685,13 +11589,13 @@ export interface operations {
                     "application/json": components["schemas"]["WrongCredentials"] | components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -8736,7 +11640,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8800,6 +11704,15 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -8851,7 +11764,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -8918,6 +11831,15 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -8969,7 +11891,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9035,13 +11957,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -9086,7 +12008,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9143,6 +12065,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -9185,7 +12116,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9247,6 +12178,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description The request took too long to arrive */
             408: {
                 headers: {
@@ -9280,7 +12220,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9350,13 +12290,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -9410,7 +12350,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9467,6 +12407,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -9509,7 +12458,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9575,13 +12524,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -9635,7 +12584,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9707,13 +12656,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description Please complete the challenge first */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ChallengeRequired"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["ChallengeRequired"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -9767,7 +12716,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9831,13 +12780,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -9882,7 +12831,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -9950,13 +12899,13 @@ export interface operations {
                     "application/json": components["schemas"]["WrongCredentials"] | components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10010,7 +12959,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10074,13 +13023,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10125,7 +13074,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10180,6 +13129,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description The request took too long to arrive */
             408: {
                 headers: {
@@ -10213,7 +13171,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10274,6 +13232,15 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidInput"];
                 };
             };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"];
+                };
+            };
             /** @description The request took too long to arrive */
             408: {
                 headers: {
@@ -10316,7 +13283,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10335,6 +13302,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "risk.status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["RiskStatus"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
                 };
             };
         };
@@ -10386,13 +13459,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["ChallengeRequired"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10455,7 +13528,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10525,13 +13598,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"];
                 };
             };
             /** @description The request took too long to arrive */
@@ -10567,7 +13640,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10631,13 +13704,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10682,7 +13755,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10752,13 +13825,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthenticated"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10803,7 +13876,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -10882,13 +13955,13 @@ export interface operations {
                     "application/json": components["schemas"]["PaymentDeclined"];
                 };
             };
-            /** @description This account is banned */
+            /** @description Your address is blocked */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
                 };
             };
             /** @description Not found */
@@ -10951,7 +14024,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
                 };
             };
             /** @description Something went wrong on our side */
