@@ -11,9 +11,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ChallengeProvider } from "../challenge/ChallengeProvider.ts"
+import { Experiments } from "../experiments/Experiments.ts"
 import type { Language } from "../http/Language.ts"
 import * as Reply from "../http/Reply.ts"
-import { Experiments } from "../experiments/Experiments.ts"
 import { Generations } from "../limits/Generations.ts"
 import type { Left } from "../limits/Limiter.ts"
 import { LimitSettings } from "../limits/LimitSettings.ts"
@@ -184,6 +184,7 @@ export const make = Effect.gen(function* () {
     const own = compiled[subject.route]
     const tickets = RiskRoutes.takesTickets(subject.route)
     let asked = false
+    let solved: boolean | undefined
 
     // Where no rule is applied, nobody meets an experiment about rules.
     const overrides =
@@ -195,7 +196,7 @@ export const make = Effect.gen(function* () {
     const demand = (ruleId: number | undefined, evidence: Readonly<Record<string, unknown>>): void => {
       if (!tickets) record(subject, ruleId, "observe", undefined, evidence)
       else if (asked) record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
-      else if (!proved()) {
+      else if (!(solved ??= proved())) {
         asked = true
         record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
       }
