@@ -57,11 +57,11 @@ describe("a sliding window", () => {
 describe("timing", () => {
   it("a machine's is found whatever its pace, and a pause begins anew", () => {
     const row = (gap: (i: number) => number, times: number) => {
-      let moments: ReadonlyArray<number> = []
+      const moments: Timing.Moments = []
       let now = 1_000
       for (let i = 0; i < times; i++) {
         now += gap(i)
-        moments = Timing.seen(moments, now)
+        Timing.see(moments, now)
       }
       return moments
     }

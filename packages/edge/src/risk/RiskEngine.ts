@@ -196,7 +196,9 @@ export const make = Effect.gen(function* () {
     const demand = (ruleId: number | undefined, evidence: Readonly<Record<string, unknown>>): void => {
       if (!tickets) record(subject, ruleId, "observe", undefined, evidence)
       else if (asked) record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
-      else if (!(solved ??= proved())) {
+      else {
+        if (solved === undefined) solved = proved()
+        if (solved) return
         asked = true
         record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
       }
