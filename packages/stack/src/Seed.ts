@@ -1,6 +1,6 @@
 /**
- * Demo data of a development stack: accounts with their roles and wallets, and a few products, made through the
- * services' own doors. Every step can be repeated: what exists is left alone.
+ * Demo data of a development stack: accounts with their roles and wallets, a few products, and an experiment of each
+ * kind, made through the services' own doors. Every step can be repeated: what exists is left alone.
  */
 
 import { WalletEntryKind } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
@@ -144,6 +144,74 @@ export const products = async (target: Target): Promise<number> => {
         start_time: new Date(startMs).toISOString(),
         end_time: new Date(startMs + lastsMs).toISOString(),
       },
+    })
+  }
+  return missing.length
+}
+
+/** The rule that the demo's experiment on rules is about; the edge's database has one of it from the start. */
+const demoRule = "new-account"
+
+/** One running experiment of each kind, none of which takes anything from anybody. */
+const demoExperiments = (ruleId: number | undefined): ReadonlyArray<Readonly<Record<string, unknown>>> => [
+  {
+    key: "roomier-payments",
+    kind: "limit",
+    percentage: 20,
+    variants: [
+      { key: "control", weight: 1, config: {} },
+      { key: "roomier", weight: 1, config: { name: "pay", rate: 3, burst: 15 } },
+    ],
+    reason: "demo data: do buyers finish more payments with a roomier limit?",
+  },
+  // The mode that the rule has anyway: what is shown is how a rule is tried, not a verdict.
+  ...(ruleId === undefined
+    ? []
+    : [
+        {
+          key: "watched-newcomers",
+          kind: "risk",
+          percentage: 50,
+          variants: [
+            { key: "control", weight: 1, config: {} },
+            { key: "observed", weight: 1, config: { rules: [{ rule_id: ruleId, mode: "observe" }] } },
+          ],
+          reason: "demo data: a rule on a part of the users",
+        },
+      ]),
+  {
+    key: "buy-button",
+    kind: "storefront",
+    percentage: 100,
+    variants: [
+      { key: "control", weight: 1, config: {} },
+      { key: "warm", weight: 1, config: { buy_button: "warm" } },
+    ],
+    reason: "demo data: which button is pressed?",
+  },
+]
+
+/** Demo experiments, unless there were ones of these keys before. Answers how many were started. */
+export const experiments = async (target: Target): Promise<number> => {
+  const { access_token: token } = await EdgeHttp.login(target.edge, "risk", demoPassword("risk"))
+  const rules = await EdgeHttp.ask<{ items: ReadonlyArray<{ id: number; kind: string }> }>(
+    target.edge,
+    "/admin/risk/rules",
+    { token },
+  )
+  const known = await EdgeHttp.ask<{ items: ReadonlyArray<{ key: string }> }>(
+    target.edge,
+    "/admin/experiments?limit=100",
+    { token },
+  )
+  const taken = new Set(known.items.map(({ key }) => key))
+  const missing = demoExperiments(rules.items.find(({ kind }) => kind === demoRule)?.id).filter(
+    ({ key }) => !taken.has(key as string),
+  )
+  for (const experiment of missing) {
+    await EdgeHttp.ask(target.edge, "/admin/experiments", {
+      token,
+      body: { ...experiment, status: "running" },
     })
   }
   return missing.length

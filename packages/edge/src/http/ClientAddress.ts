@@ -19,7 +19,7 @@ export interface TrustedProxies {
 }
 
 /** An IPv4 address as a number; -1 for what is none. */
-const numberOf = (address: string): number => {
+export const numberOf = (address: string): number => {
   let value = 0
   let group = 0
   let digits = 0

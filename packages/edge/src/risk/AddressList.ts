@@ -1,6 +1,7 @@
 /** Black, grey and white addresses, compiled so that a lookup costs next to nothing, whatever is listed. */
 import type { ListName } from "@floodgate/contracts/http/Risk"
 import ipaddr from "ipaddr.js"
+import { numberOf } from "../http/ClientAddress.ts"
 import { Generations } from "../limits/Generations.ts"
 
 export interface Entry {
@@ -67,31 +68,39 @@ const head = (bytes: ReadonlyArray<number>, prefix: number): string => {
   return text
 }
 
+const put = <K>(tables: Map<number, Map<K, Entry>>, prefix: number, key: K, entry: Entry): void => {
+  const table = tables.get(prefix) ?? new Map<K, Entry>()
+  tables.set(prefix, table)
+  table.set(key, entry)
+}
+
 /** `entries` have been normalized. */
 export const compile = (entries: ReadonlyArray<Entry>): AddressList => {
   if (entries.length === 0) return { find: () => undefined }
-  // By family and prefix: a lookup tries each length that occurs, which is a handful.
-  const tables = { ipv4: new Map<number, Map<string, Entry>>(), ipv6: new Map<number, Map<string, Entry>>() }
+  // By prefix: a lookup tries each length that occurs, which is a handful.
+  const four = new Map<number, Map<number, Entry>>()
+  const six = new Map<number, Map<string, Entry>>()
   for (const entry of entries) {
     const [address = "", bits = ""] = entry.cidr.split("/")
-    const parsed = ipaddr.parse(address)
     const prefix = Number(bits)
-    const byPrefix = tables[parsed.kind()]
-    const table = byPrefix.get(prefix) ?? new Map<string, Entry>()
-    byPrefix.set(prefix, table)
-    table.set(head(parsed.toByteArray(), prefix), entry)
+    const number = numberOf(address)
+    if (number >= 0) put(four, prefix, Math.floor(number / 2 ** (32 - prefix)), entry)
+    else put(six, prefix, head(ipaddr.parse(address).toByteArray(), prefix), entry)
   }
   const remembered = new Generations<string, { readonly entry: Entry | undefined }>(REMEMBERED)
 
   const search = (address: string, nowMs: number): Entry | undefined => {
-    if (!isAddress(address)) return undefined
-    const parsed = ipaddr.parse(address)
-    const bytes = parsed.toByteArray()
     let found: Entry | undefined
-    for (const [prefix, table] of tables[parsed.kind()]) {
-      const entry = table.get(head(bytes, prefix))
-      if (entry === undefined || (entry.expiresMs ?? Number.POSITIVE_INFINITY) <= nowMs) continue
+    const consider = (entry: Entry | undefined): void => {
+      if (entry === undefined || (entry.expiresMs ?? Number.POSITIVE_INFINITY) <= nowMs) return
       if (found === undefined || rank[entry.list] < rank[found.list]) found = entry
+    }
+    const number = numberOf(address)
+    if (number >= 0) {
+      for (const [prefix, table] of four) consider(table.get(Math.floor(number / 2 ** (32 - prefix))))
+    } else if (six.size > 0 && isAddress(address)) {
+      const bytes = ipaddr.parse(address).toByteArray()
+      for (const [prefix, table] of six) consider(table.get(head(bytes, prefix)))
     }
     return found
   }

@@ -31,6 +31,8 @@ const TELL_AGAIN = 0.25
 /** How long (ms) a refusal is believed without asking. */
 const REFUSED_MS = 1_000
 
+const ALONE: Seen = { count: 1, waitMs: 0 }
+
 /** {@link Counters.member}'s answer where only Redis knows. */
 export const ASK = Symbol("ask")
 
@@ -64,6 +66,14 @@ interface Hits {
 }
 
 interface Members {
+  /** The one member that was let in without a question, while it is the only one; then undefined. */
+  only: string | undefined
+  onlySeenMs: number
+  /** What there is to know once there are more. */
+  many: Many | undefined
+}
+
+interface Many {
   /** Until when (ms) each needn't be told again. */
   readonly known: Map<string, number>
   /** When each was last here. */
@@ -71,7 +81,6 @@ interface Members {
   readonly refused: Map<string, number>
   /** Members on all edges, as last heard. */
   count: number
-  told: boolean
 }
 
 export interface Options {
@@ -176,61 +185,62 @@ export const make = (options: Options = {}) =>
       return { count: Math.round(own + others) + 1, waitMs: 0 }
     }
 
-    const membersOf = (key: string): Members => {
-      let entry = members.get(key)
-      if (entry === undefined) {
-        entry = { known: new Map(), here: new Map(), refused: new Map(), count: 0, told: false }
-        members.set(key, entry)
-      }
-      return entry
-    }
-
     /** By what this edge has seen itself. */
-    const decide = (entry: Members, member: string, windowMs: number, max: number): Seen => {
+    const decide = (many: Many, member: string, windowMs: number, max: number): Seen => {
       const now = nowMs()
-      for (const [other, atMs] of entry.here) if (atMs <= now - windowMs) entry.here.delete(other)
-      if (!entry.here.has(member) && entry.here.size >= max) {
-        const oldestMs = Math.min(...entry.here.values())
-        return { count: entry.here.size, waitMs: Math.max(1, Math.ceil(oldestMs + windowMs - now)) }
+      for (const [other, atMs] of many.here) if (atMs <= now - windowMs) many.here.delete(other)
+      if (!many.here.has(member) && many.here.size >= max) {
+        const oldestMs = Math.min(...many.here.values())
+        return { count: many.here.size, waitMs: Math.max(1, Math.ceil(oldestMs + windowMs - now)) }
       }
-      entry.here.set(member, now)
-      return { count: entry.here.size, waitMs: 0 }
+      many.here.set(member, now)
+      return { count: many.here.size, waitMs: 0 }
     }
 
-    const settle = (entry: Members, member: string, windowMs: number, seen: Seen): void => {
+    const settle = (many: Many, member: string, windowMs: number, seen: Seen): void => {
       const now = nowMs()
-      entry.count = seen.count
+      many.count = seen.count
       if (seen.waitMs > 0) {
-        entry.known.delete(member)
-        entry.here.delete(member)
-        if (entry.refused.size >= MAX_ASKS) entry.refused.clear()
-        entry.refused.set(member, now + Math.min(seen.waitMs, REFUSED_MS))
+        many.known.delete(member)
+        many.here.delete(member)
+        if (many.refused.size >= MAX_ASKS) many.refused.clear()
+        many.refused.set(member, now + Math.min(seen.waitMs, REFUSED_MS))
       } else {
-        entry.refused.delete(member)
-        if (entry.known.size >= MAX_MEMBERS) {
-          entry.known.clear()
-          entry.here.clear()
+        many.refused.delete(member)
+        if (many.known.size >= MAX_MEMBERS) {
+          many.known.clear()
+          many.here.clear()
         }
-        entry.known.set(member, now + windowMs * TELL_AGAIN)
-        entry.here.set(member, now)
+        many.known.set(member, now + windowMs * TELL_AGAIN)
+        many.here.set(member, now)
       }
     }
 
     const askMember: Counters["Type"]["askMember"] = (key, member, windowMs, max, done) => {
-      const entry = membersOf(key)
-      if (!entry.told) {
-        entry.told = true
-        // The one that was let in without a question.
-        for (const first of entry.known.keys()) {
-          if (first === member) continue
-          later(store.members(key, first, windowMs, max), (seen) => {
-            if (seen !== undefined) settle(entry, first, windowMs, seen)
+      let entry = members.get(key)
+      if (entry === undefined) {
+        entry = { only: undefined, onlySeenMs: 0, many: undefined }
+        members.set(key, entry)
+      }
+      let { many } = entry
+      if (many === undefined) {
+        many = { known: new Map(), here: new Map(), refused: new Map(), count: 0 }
+        entry.many = many
+        const { only, onlySeenMs } = entry
+        entry.only = undefined
+        if (only !== undefined && onlySeenMs > nowMs() - windowMs) {
+          const first = many
+          first.known.set(only, Number.POSITIVE_INFINITY)
+          first.here.set(only, onlySeenMs)
+          later(store.members(key, only, windowMs, max), (seen) => {
+            settle(first, only, windowMs, seen ?? { count: 1, waitMs: 0 })
           })
         }
       }
+      const all = many
       later(store.members(key, member, windowMs, max), (answer) => {
-        const seen = answer ?? decide(entry, member, windowMs, max)
-        settle(entry, member, windowMs, seen)
+        const seen = answer ?? decide(all, member, windowMs, max)
+        settle(all, member, windowMs, seen)
         done(seen)
       })
     }
@@ -240,30 +250,32 @@ export const make = (options: Options = {}) =>
       askMember,
       member: (key, member, windowMs) => {
         const now = nowMs()
-        const entry = membersOf(key)
-        const knownUntilMs = entry.known.get(member)
-        if (knownUntilMs !== undefined) {
-          if (knownUntilMs > now) return { count: Math.max(1, entry.count), waitMs: 0 }
-          if (!entry.told) {
-            // Still the only one.
-            entry.known.set(member, now + windowMs * TELL_AGAIN)
-            entry.here.set(member, now)
-            return { count: 1, waitMs: 0 }
-          }
-          return ASK
+        const entry = members.get(key)
+        if (entry === undefined) {
+          members.set(key, { only: member, onlySeenMs: now, many: undefined })
+          return ALONE
         }
-        if (entry.known.size === 0 && entry.refused.size === 0 && !entry.told) {
-          entry.known.set(member, now + windowMs * TELL_AGAIN)
-          entry.here.set(member, now)
-          entry.count = 1
-          return { count: 1, waitMs: 0 }
+        const { many } = entry
+        if (many === undefined) {
+          // Still the only one, or the first again.
+          if (entry.only !== member && entry.onlySeenMs > now - windowMs) return ASK
+          entry.only = member
+          entry.onlySeenMs = now
+          return ALONE
         }
-        const refusedUntilMs = entry.refused.get(member)
+        const knownUntilMs = many.known.get(member)
+        if (knownUntilMs !== undefined && knownUntilMs > now) {
+          return { count: Math.max(1, many.count), waitMs: 0 }
+        }
+        const refusedUntilMs = many.refused.get(member)
         return refusedUntilMs !== undefined && refusedUntilMs > now
-          ? { count: entry.count, waitMs: Math.ceil(refusedUntilMs - now) }
+          ? { count: many.count, waitMs: Math.ceil(refusedUntilMs - now) }
           : ASK
       },
-      countOf: (key) => members.get(key)?.count ?? 0,
+      countOf: (key) => {
+        const entry = members.get(key)
+        return entry === undefined ? 0 : (entry.many?.count ?? 1)
+      },
     })
   })
 

@@ -184,6 +184,7 @@ export const make = Effect.gen(function* () {
     const own = compiled[subject.route]
     const tickets = RiskRoutes.takesTickets(subject.route)
     let asked = false
+    let solved: boolean | undefined
 
     // Where no rule is applied, nobody meets an experiment about rules.
     const overrides =
@@ -195,7 +196,9 @@ export const make = Effect.gen(function* () {
     const demand = (ruleId: number | undefined, evidence: Readonly<Record<string, unknown>>): void => {
       if (!tickets) record(subject, ruleId, "observe", undefined, evidence)
       else if (asked) record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
-      else if (!proved()) {
+      else {
+        if (solved === undefined) solved = proved()
+        if (solved) return
         asked = true
         record(subject, ruleId, "challenge", catalogue.CHALLENGE_REQUIRED.code, evidence)
       }

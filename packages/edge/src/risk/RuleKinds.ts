@@ -123,11 +123,15 @@ export const make = Effect.gen(function* () {
           : { waitMs: leftMs, evidence: { age_s: Math.max(0, Math.floor(ageMs / 1_000)), max_age_s } }
       },
     "regular-timing": (_name, { max_jitter_ms, samples }) => {
-      const moments = new Generations<number, ReadonlyArray<number>>(ACCOUNTS)
+      const moments = new Generations<number, Timing.Moments>(ACCOUNTS)
       return ({ userId }) => {
         if (userId === undefined) return undefined
-        const seen = Timing.seen(moments.get(userId) ?? [], performance.now())
-        moments.set(userId, seen)
+        let seen = moments.get(userId)
+        if (seen === undefined) {
+          seen = []
+          moments.set(userId, seen)
+        }
+        Timing.see(seen, performance.now())
         const jitterMs = Timing.jitterMs(seen, samples)
         return jitterMs === undefined || jitterMs >= max_jitter_ms
           ? undefined

@@ -42,7 +42,7 @@ export const migrate = async (setting: Setting): Promise<number> => {
   return 0
 }
 
-/** `stack seed`: demo accounts and products of the running stack; what exists is left alone. */
+/** `stack seed`: demo accounts, products and experiments of the running stack; what exists is left alone. */
 export const seed = async (setting: Setting): Promise<number> => {
   if ((given(setting.env, "APP_ENV") ?? "dev") !== "dev") throw new StackError("Demo data is for dev only.")
   const { edge, identity } = await statusOf(setting.dataDir)
@@ -57,7 +57,8 @@ export const seed = async (setting: Setting): Promise<number> => {
   }
   const created = await Seed.accounts(target)
   const published = await Seed.products(target)
-  print(`${created} new accounts, ${published} new products.`)
+  const started = await Seed.experiments(target)
+  print(`${created} new accounts, ${published} new products, ${started} new experiments.`)
   return 0
 }
 

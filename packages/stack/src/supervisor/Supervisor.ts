@@ -366,7 +366,10 @@ export class Supervisor {
         fs.writeFileSync(marker, new Date().toISOString())
       }
       const published = await Seed.products(target)
-      return created + published === 0 ? "was there" : `${created} accounts, ${published} products`
+      const started = await Seed.experiments(target)
+      return created + published + started === 0
+        ? "was there"
+        : `${created} accounts, ${published} products, ${started} experiments`
     })
   }
 
