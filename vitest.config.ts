@@ -53,12 +53,25 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["packages/e2e/src/**/*.test.ts"],
+          exclude: ["packages/e2e/src/browser/**", "**/node_modules/**"],
           globalSetup: ["packages/e2e/src/support/globalSetup.ts"],
           pool: "forks",
           // One stack serves all files, and some of them stop parts of it.
           fileParallelism: false,
           ...limits,
           testTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          // Real browsers on a stack of its own; run by itself: vitest run --project browser.
+          name: "browser",
+          include: ["packages/e2e/src/browser/**/*.test.ts"],
+          globalSetup: ["packages/e2e/src/browser/globalSetup.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          ...limits,
         },
       },
     ],

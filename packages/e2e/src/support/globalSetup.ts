@@ -17,7 +17,7 @@ declare module "vitest" {
  * A base whose ports are free, for two edges. Below the range from which systems take the ports of outgoing connections:
  * above it, a port of ours may become one of those at any moment.
  */
-const freeBase = async (): Promise<number> => {
+export const freeBase = async (): Promise<number> => {
   for (;;) {
     const base = 12_000 + Math.floor(Math.random() * 100) * 200
     const names = Object.keys(offsets) as Array<PortName>
