@@ -617,6 +617,7 @@ export class Supervisor {
     if (build !== undefined && instance !== undefined) {
       if (build.problem !== undefined) throw new StackError(build.problem)
       this.#build = build
+      if (instance.service === "edge") await this.#buildWeb()
     }
     await child.stop()
     if (instance !== undefined) {

@@ -112,8 +112,9 @@ export const en = {
   },
   product: {
     left: "left",
-    of: "of {total}",
-    leftLabel: "{left} of {total} left",
+    leftOf: "<b>{left, number}</b> left",
+    of: "of {total, number}",
+    leftLabel: "{left, number} of {total, number} left",
     opensIn: "Opens in",
     closesIn: "Closes in",
     days: "{n, plural, one {day} other {days}}",
@@ -230,7 +231,7 @@ export const en = {
   wallet: {
     title: "Wallet",
     balance: "Balance",
-    entries: "What moved it",
+    entries: "Activity",
     none: "Nothing has moved yet.",
     topUp: "Top up",
     amount: "Amount",
@@ -239,7 +240,7 @@ export const en = {
     waiting: "Waiting for the payment of {amount}",
     done: "{amount} has arrived.",
     failed: "The payment didn't go through.",
-    after: "{balance} after it",
+    after: "Balance {balance}",
     kind: { topup: "Top-up", payment: "Payment", refund: "Refund", adjust: "Correction" },
   },
   sign: {

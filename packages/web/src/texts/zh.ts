@@ -50,8 +50,9 @@ export const zh: Words = {
   },
   product: {
     left: "剩余",
-    of: "共 {total} 件",
-    leftLabel: "剩余 {left} 件，共 {total} 件",
+    leftOf: "剩余 <b>{left, number}</b> 件",
+    of: "共 {total, number} 件",
+    leftLabel: "剩余 {left, number} 件，共 {total, number} 件",
     opensIn: "距开始",
     closesIn: "距结束",
     days: "天",

@@ -34,10 +34,14 @@ export const Basin = ({ product }: { readonly product: Product }) => {
       {product.image !== null && <img src={product.image} alt="" loading="lazy" decoding="async" />}
       <svg aria-hidden="true" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none">
         <g className="water" style={{ transform: `translateY(${surface}px)` }}>
-          <path className="wave back" d={back} />
+          <g transform="translate(-60 -9)">
+            <path className="wave back" d={back} />
+          </g>
           <path className="wave front" d={front} />
         </g>
       </svg>
+      {product.image === null && <span className="initial">{Array.from(product.name.trim())[0]}</span>}
+      <span className="gauge" />
     </div>
   )
 }

@@ -23,7 +23,7 @@ export const Countdown = ({ label, size, until }: Props) => {
   const parts = partsOf(left)
   const cells = [
     ...(parts.days > 0 ? [["days", String(parts.days), t("days", { n: parts.days })] as const] : []),
-    ["hours", two(parts.hours), t("hours")] as const,
+    ...(left >= 3_600 ? [["hours", two(parts.hours), t("hours")] as const] : []),
     ["minutes", two(parts.minutes), t("minutes")] as const,
     ["seconds", two(parts.seconds), t("seconds")] as const,
   ]

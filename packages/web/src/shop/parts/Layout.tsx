@@ -37,7 +37,7 @@ const LiveSign = () => {
   if (connection === "idle") return null
   const live = connection === "live"
   return (
-    <span className={live ? "live on" : "live"} title={live ? t("hintOn") : t("hintOff")} role="status">
+    <span className={live ? "signal on" : "signal"} title={live ? t("hintOn") : t("hintOff")} role="status">
       {live ? t("on") : t("off")}
     </span>
   )

@@ -1,12 +1,11 @@
 /** How much is left, as a number and as a bar; both move while one looks. */
 import type { Product } from "@floodgate/client/Client"
 import { Meter } from "react-aria-components"
-import { useFormatter, useTranslations } from "use-intl"
+import { useTranslations } from "use-intl"
 import { levelOf } from "./Basin.tsx"
 
 export const Stock = ({ product, size }: { readonly product: Product; readonly size: "large" | "small" }) => {
   const t = useTranslations("product")
-  const { number } = useFormatter()
   const { initial_stock: total, stock: left } = product
   const level = levelOf(product)
   return (
@@ -18,7 +17,8 @@ export const Stock = ({ product, size }: { readonly product: Product; readonly s
       valueLabel={t("leftLabel", { left, total })}
     >
       <span className="stock-words">
-        <b>{number(left)}</b> <span>{t("left")}</span> <i>{t("of", { total })}</i>
+        <span>{t.rich("leftOf", { left, b: (text) => <b>{text}</b> })}</span>
+        <i>{t("of", { total })}</i>
       </span>
       <span className="stock-bar">
         <span
