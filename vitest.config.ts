@@ -53,11 +53,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["packages/e2e/src/**/*.test.ts"],
-<<<<<<< HEAD
-          exclude: ["packages/e2e/src/faults/**", "**/node_modules/**"],
-=======
-          exclude: ["packages/e2e/src/browser/**", "**/node_modules/**"],
->>>>>>> web
+          exclude: ["packages/e2e/src/faults/**", "packages/e2e/src/browser/**", "**/node_modules/**"],
           globalSetup: ["packages/e2e/src/support/globalSetup.ts"],
           pool: "forks",
           // One stack serves all files, and some of them stop parts of it.
@@ -69,16 +65,21 @@ export default defineConfig({
       {
         ...shared,
         test: {
-<<<<<<< HEAD
           // `pnpm test:faults`: it starts stacks of its own and wants the machine for itself.
           name: "faults",
           include: ["packages/e2e/src/faults/**/*.test.ts"],
-=======
+          pool: "forks",
+          fileParallelism: false,
+          ...limits,
+        },
+      },
+      {
+        ...shared,
+        test: {
           // Real browsers on a stack of its own; run by itself: vitest run --project browser.
           name: "browser",
           include: ["packages/e2e/src/browser/**/*.test.ts"],
           globalSetup: ["packages/e2e/src/browser/globalSetup.ts"],
->>>>>>> web
           pool: "forks",
           fileParallelism: false,
           ...limits,

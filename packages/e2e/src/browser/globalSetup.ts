@@ -8,8 +8,7 @@ import { join } from "node:path"
 import * as Chromium from "@floodgate/stack/engines/Chromium"
 import { chromium } from "playwright-core"
 import type { TestProject } from "vitest/node"
-import { freeBase } from "../support/globalSetup.ts"
-import { Stack } from "../support/Stack.ts"
+import { freeBase, Stack } from "../support/Stack.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -27,7 +26,7 @@ const startStack = async (): Promise<{ readonly url: string; readonly stop: () =
   const running = process.env["FLOODGATE_BROWSER_URL"]
   if (running !== undefined && running !== "") return { url: running, stop: async () => {} }
   const data = await mkdtemp(join(tmpdir(), "floodgate-browser-"))
-  const stack = new Stack(data, await freeBase())
+  const stack = new Stack(data, await freeBase(1))
   await stack.up()
   return {
     url: stack.url,

@@ -11,22 +11,6 @@ declare module "vitest" {
   }
 }
 
-<<<<<<< HEAD
-=======
-/**
- * A base whose ports are free, for two edges. Below the range from which systems take the ports of outgoing connections:
- * above it, a port of ours may become one of those at any moment.
- */
-export const freeBase = async (): Promise<number> => {
-  for (;;) {
-    const base = 12_000 + Math.floor(Math.random() * 100) * 200
-    const names = Object.keys(offsets) as Array<PortName>
-    const ports = [1, 2].flatMap((instance) => names.map((name) => portOf(base, name, instance)))
-    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base
-  }
-}
-
->>>>>>> web
 export default async function setup(project: TestProject) {
   const data = await mkdtemp(join(tmpdir(), "floodgate-e2e-"))
   const portBase = await freeBase(2)
