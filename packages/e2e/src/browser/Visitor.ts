@@ -69,7 +69,7 @@ export const visit = async (browser: Browser, url: string, looks: Looks = {}): P
       await page.getByLabel(/^(Username|用户名)/).fill(username)
       await page.getByLabel(/^(Password|密码)/).fill(password)
       await page.keyboard.press("Enter")
-      await page.getByRole("button", { name: /^(Sign out|退出登录)$/ }).waitFor()
+      await page.getByRole("button", { name: /^(Sign out|退出)$/ }).waitFor()
     },
   }
 }

@@ -10,7 +10,7 @@ export const zh: Words = {
     orders: "订单",
     wallet: "钱包",
     signIn: "登录",
-    signOut: "退出登录",
+    signOut: "退出",
     account: "已登录：{name}",
     language: "语言",
     skip: "跳到正文",

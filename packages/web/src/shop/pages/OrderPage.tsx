@@ -116,7 +116,7 @@ const Pay = ({ order }: { readonly order: Order }) => {
           </p>
         </>
       ) : (
-        <Button className="button go" isPending={pay.isPending} onPress={() => pay.mutate()}>
+        <Button className="button go" isDisabled={pay.isPending} onPress={() => pay.mutate()}>
           {t("order.pay", { price: money(order.amount, order.currency) })}
         </Button>
       )}
@@ -149,7 +149,7 @@ const Cancel = ({ orderNum }: { readonly orderNum: string }) => {
                     </Button>
                     <Button
                       className="button danger"
-                      isPending={cancel.isPending}
+                      isDisabled={cancel.isPending}
                       onPress={() => cancel.mutate(undefined, { onSettled: close })}
                     >
                       {t("cancelYes")}

@@ -71,7 +71,7 @@ const Fields = ({ mode, next }: { readonly mode: Mode; readonly next: string }) 
         <FieldError className="wrong">{t("invalidPassword")}</FieldError>
       </TextField>
       {enter.error !== null && <ErrorNote error={enter.error} />}
-      <Button className="button go" type="submit" isPending={enter.isPending}>
+      <Button className="button go" type="submit" isDisabled={enter.isPending}>
         {enter.isPending ? t("busy") : mode === "in" ? t("submitIn") : t("submitUp")}
       </Button>
     </Form>

@@ -140,7 +140,7 @@ const TopUp = ({ currency }: { readonly currency: string }) => {
             </Text>
           </NumberField>
           {start.error !== null && <ErrorNote error={start.error} />}
-          <Button className="button" type="submit" isPending={start.isPending}>
+          <Button className="button" type="submit" isDisabled={start.isPending}>
             {t("start")}
           </Button>
         </Form>
