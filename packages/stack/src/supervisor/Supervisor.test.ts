@@ -51,7 +51,7 @@ describe("Supervisor", () => {
       dataDir: path.join(folder, "data"),
       portBase: 21_000,
       selection: { services: new Set(chosen), engines: new Set() },
-      wishes: { jaeger: false, bus: "redis" },
+      wishes: { jaeger: false, observe: false, bus: "redis" },
       shape: Shape.single,
       env,
       build: { folder: build, problem: undefined },
