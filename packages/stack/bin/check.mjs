@@ -117,6 +117,14 @@ const generatedClient = () => {
   )
 }
 
+const generatedDashboards = () => {
+  const where = path.join("ops", "grafana", "dashboards")
+  const generator = path.join("ops", "grafana", "src", "build.mjs")
+  return withoutDrift(where, `node ${generator}`, (folder) =>
+    run(process.execPath, [path.join(root, generator), path.join(folder, where)]),
+  )
+}
+
 const importTable = async () => {
   const lines = violations(root)
   return { ok: lines.length === 0, output: lines.join("\n") }
@@ -134,6 +142,7 @@ const checks = [
   ],
   ["generated stubs", generatedStubs],
   ["generated client", generatedClient],
+  ["generated dashboards", generatedDashboards],
 ]
 
 let passed = 0

@@ -23,6 +23,8 @@ export interface EnginePlans {
 export interface EngineWishes {
   /** Build Jaeger where there is no other road to it. */
   readonly jaeger: boolean
+  /** Run Prometheus, Alertmanager and, where there is one, Grafana beside the stack. */
+  readonly observe: boolean
   /** `redis`: the Redis-Streams bus even where Kafka could be had. */
   readonly bus: "kafka" | "redis"
 }

@@ -33,6 +33,7 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   --port-base N             first port (8080)
   --only LIST               engines, services, or names: engines,identity
   --jaeger                  build Jaeger with Go where there is no other road to it
+  --observe                 Prometheus with our alerts, Alertmanager, Jaeger, and Grafana where there is one
   --edges N                 so many edges: edge, edge-2 …, on ports a hundred apart
   --replicas N              so many of every service; --instances ordering=2,payment=3 says it one by one
   --redis cluster           three Redis primaries with a replica each
@@ -46,6 +47,7 @@ const options = {
   "port-base": { type: "string" },
   only: { type: "string" },
   jaeger: { type: "boolean", default: false },
+  observe: { type: "boolean", default: false },
   bus: { type: "string", default: "kafka" },
   edges: { type: "string", default: "1" },
   replicas: { type: "string", default: "1" },
@@ -114,7 +116,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     dataDir: values.data === undefined ? path.join(root, ".floodgate") : path.resolve(here, values.data),
     portBase: wholeNumber("port-base", base, 1024, PortTable.HIGHEST_BASE),
     selection,
-    wishes: { jaeger: values.jaeger, bus: values.bus },
+    wishes: { jaeger: values.jaeger || values.observe, observe: values.observe, bus: values.bus },
     shape: Shape.parse(values),
   }
   const { dataDir } = setting

@@ -26,6 +26,9 @@ export const offsets = {
   jaegerThriftHttp: 48,
   jaegerAdmin: 49,
   redisGossip: 50,
+  prometheus: 51,
+  alertmanager: 52,
+  grafana: 53,
 } as const
 
 /** The name of a port; its environment variable is `envName(name)`. */

@@ -152,6 +152,20 @@ const aptInstallNow = async (packages: ReadonlyArray<string>, say: Say): Promise
   }
 }
 
+/** Where Debian's packages ask whether they may start their service after an installation. */
+const daemonPolicy = "/usr/sbin/policy-rc.d"
+
+/** Installs packages that would start a system daemon, without letting them: what runs here is started by us. */
+export const withoutDaemons = async (work: () => Promise<void>): Promise<void> => {
+  if (fs.existsSync(daemonPolicy)) return work()
+  fs.writeFileSync(daemonPolicy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  try {
+    await work()
+  } finally {
+    fs.rmSync(daemonPolicy, { force: true })
+  }
+}
+
 let dockerAnswer: Promise<boolean> | undefined
 
 /** True when a Docker engine answers; asked once a process. */

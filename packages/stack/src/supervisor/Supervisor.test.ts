@@ -51,7 +51,7 @@ describe("Supervisor", () => {
       dataDir: path.join(folder, "data"),
       portBase: 21_000,
       selection: { services: new Set(chosen), engines: new Set() },
-      wishes: { jaeger: false, bus: "redis" },
+      wishes: { jaeger: false, observe: false, bus: "redis" },
       shape: Shape.single,
       env,
       build: { folder: build, problem: undefined },
@@ -136,7 +136,7 @@ describe("Supervisor", () => {
     env["APP_ENV"] = "prod"
     const elsewhere = make()
     await expect(elsewhere.start()).rejects.toThrow(
-      /ORDER_NUM_KEY: is missing(.|\n)*MYSQL_URL_PAYMENT: is missing/,
+      /TICKET_KEYS: is missing(.|\n)*ORDERING_URL: is missing(.|\n)*MYSQL_URL_PAYMENT: is missing/,
     )
     expect(await elsewhere.status()).toEqual({})
     expect(fs.existsSync(path.join(folder, "data"))).toBe(false)

@@ -9,10 +9,12 @@ import * as path from "node:path"
 import * as PortTable from "@floodgate/runtime/config/Ports"
 import * as Databases from "../Databases.ts"
 import { type EnginePlans, type EngineWishes, type Environment, given, plan } from "../Engines.ts"
+import * as Grafana from "../engines/Grafana.ts"
 import type { Plan } from "../engines/Install.ts"
 import * as Jaeger from "../engines/Jaeger.ts"
 import * as Kafka from "../engines/Kafka.ts"
 import * as MariaDb from "../engines/MariaDb.ts"
+import * as Prometheus from "../engines/Prometheus.ts"
 import * as RedisCluster from "../engines/RedisCluster.ts"
 import * as RedisServer from "../engines/RedisServer.ts"
 import { Child, type LaunchSpec } from "../process/Child.ts"
@@ -134,6 +136,45 @@ export class Supervisor {
       Promise.all(stores).then(() => this.#startServices(bus, web)),
     ])
     await this.#seed()
+    if (wishes.observe) await this.#bringObservers()
+  }
+
+  /** Last, so that nothing that is still starting is told as down. */
+  async #bringObservers(): Promise<void> {
+    const { root } = this.#options
+    const place = (name: string) => ({ ...this.#place(name), root })
+    const url = (name: PortTable.PortName) => `http://127.0.0.1:${this.#port(name)}`
+    const [prometheus, alertmanager, grafana] = await Promise.all([
+      Prometheus.plan("prometheus"),
+      Prometheus.plan("alertmanager"),
+      Grafana.plan(),
+    ])
+    await this.#engine("alertmanager", alertmanager, url("alertmanager"), () =>
+      Prometheus.prepareAlertmanager(alertmanager, {
+        ...place("alertmanager"),
+        port: this.#port("alertmanager"),
+      }),
+    )
+    await this.#engine("prometheus", prometheus, url("prometheus"), () =>
+      Prometheus.prepare(prometheus, {
+        ...place("prometheus"),
+        port: this.#port("prometheus"),
+        alertmanager: `127.0.0.1:${this.#port("alertmanager")}`,
+        targets: this.#instances.map((instance) => ({
+          job: instance.service,
+          instance: instanceName(instance),
+          address: `127.0.0.1:${this.#port(facts[instance.service].opsPort, instance.number)}`,
+        })),
+      }),
+    )
+    if (grafana.how === "none") return this.#say(grafana.why)
+    await this.#engine("grafana", grafana, url("grafana"), () =>
+      Grafana.prepare(grafana, {
+        ...place("grafana"),
+        port: this.#port("grafana"),
+        prometheusUrl: url("prometheus"),
+      }),
+    )
   }
 
   async #bringJaeger(chosen: Plan): Promise<void> {
@@ -469,6 +510,7 @@ export class Supervisor {
     if (starts("jaeger", jaeger)) {
       wanted.push("jaegerOtlpHttp", "jaegerOtlpGrpc", "jaegerQuery", "jaegerThriftHttp", "jaegerAdmin")
     }
+    if (this.#options.wishes.observe) wanted.push("prometheus", "alertmanager", "grafana")
     return [...ofServices, ...engines, ...wanted.map((name) => [name, 1] as const)]
   }
 
@@ -690,9 +732,12 @@ export class Supervisor {
       }),
     )
     const all = new Map<string, ComponentStatus>([...entries, ...this.#external])
-    const engines = ["redis", "mysql", "kafka", "bus", "jaeger"].flatMap((kind) =>
-      [1, 2, 3, 4, 5, 6].map((number) => engineName(kind, number)),
-    )
+    const engines = [
+      ...["redis", "mysql", "kafka", "bus", "jaeger"].flatMap((kind) =>
+        [1, 2, 3, 4, 5, 6].map((number) => engineName(kind, number)),
+      ),
+      ...["prometheus", "alertmanager", "grafana"],
+    ]
     const order = [...this.#instances.map(instanceName), ...engines]
     return Object.fromEntries(
       order.flatMap((name) => (all.has(name) ? [[name, all.get(name)]] : [])),
@@ -719,6 +764,10 @@ export class Supervisor {
         return this.#brokerNumbers.map((each) => Kafka.brokers(this.#port("kafka", each))).join(",")
       case "bus":
         return RedisServer.url(this.#port("redisBus"))
+      case "prometheus":
+      case "alertmanager":
+      case "grafana":
+        return `http://127.0.0.1:${this.#port(kind)}`
       default:
         return `http://127.0.0.1:${this.#port("jaegerQuery")}`
     }
