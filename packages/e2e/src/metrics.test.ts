@@ -16,6 +16,24 @@ const edge = new Edge(stack.url)
 const SERVICES = ["edge", "identity", "inventory", "ordering", "payment"] as const
 type Service = (typeof SERVICES)[number]
 
+/** A machine that is busy with other things says so (503), and is asked again: none of this is about how fast it is. */
+const patiently = <A>(what: string, ask: () => Promise<A>): Promise<A> =>
+  poll(what, () =>
+    ask().catch((error: Error) => {
+      if (/answered 503/.test(error.message)) return undefined
+      throw error
+    }),
+  )
+
+const publish = (fields: Readonly<Record<string, unknown>>) =>
+  patiently("publish", () => edge.publish(fields))
+
+/** As `edge.ask`, under one key for all tries. */
+const ask = (path: string, body: unknown, token: string) => {
+  const key = randomUUID()
+  return patiently(path, () => edge.ask(path, body, { token, key }))
+}
+
 /** A process's series by their names with labels. */
 type Scrape = ReadonlyMap<string, number>
 
@@ -97,33 +115,44 @@ describe("metrics", () => {
   })
 
   it("the funnel of a small sale adds up across the processes", async () => {
-    const product = await edge.publish({ stock: 3, price: 500 })
-    const buyers = await inParallel(2, Array.from({ length: 5 }), () => edge.newcomer())
-    const operator = await edge.demo("alice")
+    const product = await publish({ stock: 3, price: 500 })
+    const buyers = await inParallel(2, Array.from({ length: 5 }), () =>
+      patiently("a newcomer", () => edge.newcomer()),
+    )
     const before = await scrapeAll()
 
     const accepted: Array<{ readonly token: string; readonly order_num: string }> = []
+    let asked = 0
+    let made = 0
     for (const { token } of buyers) {
-      const answer = await edge.post("/seckill", { product_id: product.id }, { token, key: randomUUID() })
-      if (answer.status === 202) accepted.push({ token, order_num: answer.data.order_num })
-      else expect(answer.code).toBe(510)
+      const key = randomUUID()
+      // A busy machine says so, and is asked again with the same key.
+      const answer = await poll("the wish is answered", async () => {
+        asked++
+        const said = await edge.post("/seckill", { product_id: product.id }, { token, key })
+        return said.status === 503 ? undefined : said
+      })
+      if (answer.status !== 202) expect(answer.code).toBe(510)
+      else {
+        accepted.push({ token, order_num: answer.data.order_num })
+        if (answer.headers.get("idempotent-replayed") === null) made++
+      }
     }
     expect(accepted).toHaveLength(3)
     for (const { order_num, token } of accepted) await edge.settled(order_num, token, "unpaid")
-    expect(operator.token).not.toBe("")
     const [first, second, third] = accepted as [
       (typeof accepted)[0],
       (typeof accepted)[0],
       (typeof accepted)[0],
     ]
     for (const { order_num, token } of [first, second]) {
-      await edge.ask(`/orders/${order_num}/pay`, { channel: "sandbox" }, { token, key: randomUUID() })
+      await ask(`/orders/${order_num}/pay`, { channel: "sandbox" }, token)
     }
-    await edge.ask(`/orders/${third.order_num}/cancel`, {}, { token: third.token, key: randomUUID() })
+    await ask(`/orders/${third.order_num}/cancel`, {}, third.token)
 
     const expected = {
-      asked: 5,
-      accepted: 3,
+      asked,
+      accepted: made,
       sold_out: 2,
       limited: 0,
       persisted: 3,
@@ -141,8 +170,8 @@ describe("metrics", () => {
     })
 
     expect(grown(after, "floodgate_http_requests_total", { route: "/seckill", status: "2xx" })).toBe(3)
-    expect(grown(after, "floodgate_http_request_seconds_count", { route: "/seckill" })).toBe(5)
-    expect(grown(after, "floodgate_stock_checks_total", { result: "hit" })).toBe(3)
+    expect(grown(after, "floodgate_http_request_seconds_count", { route: "/seckill" })).toBe(asked)
+    expect(grown(after, "floodgate_stock_checks_total", { result: "hit" })).toBe(made)
     expect(grown(after, "floodgate_stock_checks_total", { result: "miss" })).toBe(2)
     expect(grown(after, "floodgate_reserve_outcomes_total", { code: "reserved" })).toBe(3)
     expect(grown(after, "floodgate_order_commit_seconds_count")).toBe(3)
@@ -155,8 +184,7 @@ describe("metrics", () => {
     ).toBeGreaterThanOrEqual(3)
     expect(grown(after, "floodgate_redis_command_seconds_count", { op: "reserve" })).toBeGreaterThanOrEqual(3)
     expect(
-      grown(after, "floodgate_mysql_query_seconds_count", { op: "order.create_batch" }) +
-        grown(after, "floodgate_mysql_query_seconds_count", { op: "orders.create_batch" }),
+      grown(after, "floodgate_mysql_query_seconds_count", { op: "orders.create" }),
     ).toBeGreaterThanOrEqual(1)
     // What is open is gone once it is decided.
     await poll("the streams are empty again", async () => {
@@ -179,7 +207,7 @@ describe("metrics", () => {
       'floodgate_payment_callbacks_total{channel="sandbox",result="accepted"}',
       'floodgate_refunds_total{channel="balance",result="failed"}',
       'floodgate_webhook_deliveries_total{result="given_up"}',
-      'floodgate_mysql_errors_total{kind="timeout"}',
+      'floodgate_mysql_errors_total{kind="defect"}',
       'floodgate_retries_total{target="ordering"}',
       'floodgate_grpc_server_seconds_count{service="floodgate.payment.v1.PaymentService",method="AcceptCallback",status="INTERNAL"}',
       'floodgate_bus_publish_failures_total{topic="payment.events"}',
@@ -194,7 +222,7 @@ describe("metrics", () => {
  * not of nothing.
  */
 const HOT: Readonly<Record<Exclude<Service, "edge">, ReadonlyArray<string>>> = {
-  identity: ["INSERT INTO session", "FROM wallet", "wallet_entry"],
+  identity: ["INSERT INTO refresh_family", "FROM wallet", "wallet_entry"],
   inventory: ["FROM product", "outbox"],
   ordering: [
     "INSERT INTO `order`",
@@ -230,6 +258,23 @@ const SMALL = new Set([
   "webhook",
 ])
 
+/**
+ * The log shows a statement's values from its second execution on a connection on, and never that of a LIMIT. Any value
+ * does for a plan: a text, because a number would keep the index of a text column from being used.
+ */
+const explainable = (statement: string): string =>
+  statement
+    .split(/('(?:[^'\\]|\\.|'')*')/)
+    .map((part, i) =>
+      i % 2 === 1
+        ? part
+        : part
+            .replace(/\b(LIMIT|OFFSET) \?/gi, "$1 100")
+            .replace(/JSON_TABLE\(\?/gi, "JSON_TABLE('[]'")
+            .replace(/\?/g, "'1'"),
+    )
+    .join("")
+
 interface PlanRow {
   readonly table: string | null
   readonly type: string | null
@@ -253,28 +298,28 @@ describe("every statement that a sale runs finds its rows by an index", () => {
   })
 
   it("by the plans of MariaDB for what it was sent while people bought, paid, cancelled and looked", async () => {
-    const product = await edge.publish({ stock: 20, price: 500 })
-    const buyer = await edge.newcomer()
-    const other = await edge.newcomer()
+    const product = await publish({ stock: 20, price: 500 })
+    const buyer = await patiently("a newcomer", () => edge.newcomer())
+    const other = await patiently("a newcomer", () => edge.newcomer())
     const buy = async (token: string) => {
-      const { order_num } = await edge.ask(
-        "/seckill",
-        { product_id: product.id },
-        { token, key: randomUUID() },
-      )
+      const key = randomUUID()
+      const order_num = await poll("the wish is accepted", async () => {
+        const answer = await edge.post("/seckill", { product_id: product.id }, { token, key })
+        return answer.status === 202 ? (answer.data.order_num as string) : undefined
+      })
       await edge.settled(order_num, token, "unpaid")
-      return order_num as string
+      return order_num
     }
     const paid = await buy(buyer.token)
-    await edge.ask(`/orders/${paid}/pay`, { channel: "sandbox" }, { token: buyer.token, key: randomUUID() })
+    await ask(`/orders/${paid}/pay`, { channel: "sandbox" }, buyer.token)
     const dropped = await buy(other.token)
-    await edge.ask(`/orders/${dropped}/cancel`, {}, { token: other.token, key: randomUUID() })
-    const alice = await edge.demo("alice")
+    await ask(`/orders/${dropped}/cancel`, {}, other.token)
+    const alice = await patiently("alice", () => edge.demo("alice"))
     const bought = await buy(alice.token)
-    await edge.ask(`/orders/${bought}/pay`, { channel: "balance" }, { token: alice.token, key: randomUUID() })
+    await ask(`/orders/${bought}/pay`, { channel: "balance" }, alice.token)
     await edge.settled(bought, alice.token, "paid")
     for (const path of ["/orders", "/wallet", "/wallet/entries", `/orders/${bought}`]) {
-      expect((await edge.get(path, { token: alice.token })).code, path).toBe(0)
+      await poll(path, async () => (await edge.get(path, { token: alice.token })).code === 0)
     }
     await edge.get("/products")
 
@@ -292,7 +337,8 @@ describe("every statement that a sale runs finds its rows by an index", () => {
           .replace(/'(?:[^'\\]|\\.|'')*'/g, "?")
           .replace(/\b\d+\b/g, "?")
           .replace(/\s+/g, " ")
-        seen.set(`${database}: ${shape}`, { database, sql: String(statement) })
+        const sql = explainable(String(statement))
+        seen.set(`${database}: ${shape}`, { database, sql })
       }
       return Object.entries(HOT).every(([database, all]) =>
         all.every((words) =>

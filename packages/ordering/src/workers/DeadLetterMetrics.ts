@@ -56,7 +56,10 @@ export const layer: Layer.Layer<never, never, Mysql> = Layer.scopedDiscard(
           const [kept] = yield* sql<{ events: number; oldest_ms: number | null }>`
             SELECT COUNT(*) AS events,
               TIMESTAMPDIFF(MICROSECOND, MIN(parked_at), UTC_TIMESTAMP(3)) DIV 1000 AS oldest_ms
-            FROM (SELECT q.parked_at FROM parked_payment q LIMIT ${limit}) AS waiting`
+            FROM (
+              SELECT q.parked_at FROM parked_payment q FORCE INDEX (by_next)
+              WHERE q.next_at > '1970-01-02' LIMIT ${limit}
+            ) AS waiting`
           parked.set({}, kept?.events ?? 0)
           parkedOldest.set({}, Math.max(0, kept?.oldest_ms ?? 0) / 1_000)
         }),

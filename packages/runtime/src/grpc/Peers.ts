@@ -26,6 +26,8 @@ const peer = <Self>(
       const deadlines = yield* Deadlines
       const retries = yield* Retries
       const gate = yield* Breakers.gate("grpc", name)
+      // So that the budget is there, and shown, before the first call.
+      retries.tokens("grpc.unary", name)
       return client.layer({
         url,
         credential,

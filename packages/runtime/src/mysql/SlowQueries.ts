@@ -28,6 +28,8 @@ export interface PlanRow {
 const MAX_WAITING = 16
 /** The same text is logged no more often than this (ms). */
 const SAME_TEXT_MS = 60_000
+/** Between two lines (ms). */
+const PAUSE_MS = 500
 /** Texts whose last line is remembered. */
 const MAX_TEXTS = 256
 /** The longest text in a line. */
@@ -82,6 +84,8 @@ export const make = <E>(
 
     yield* Queue.take(waiting).pipe(
       Effect.flatMap(tell),
+      // What makes everything slow must not be made worse by asking why.
+      Effect.delay(PAUSE_MS),
       Effect.forever,
       Effect.withTracerEnabled(false),
       Effect.forkScoped,

@@ -117,16 +117,18 @@ export const make = (table: RetryTable): Context.Tag.Service<Retries> => {
   const budgets = new Map<string, { tokens: number }>()
   const budgetOf = (name: RetryName, target: string): { tokens: number } => {
     const key = `${name}:${target}`
-    const budget = budgets.get(key) ?? { tokens: MAX_TOKENS }
+    const known = budgets.get(key)
+    if (known !== undefined) return known
+    const budget = { tokens: MAX_TOKENS }
     budgets.set(key, budget)
+    // What a target has never needed is shown as zero, too.
+    retried.declare({ target: [target] })
     return budget
   }
   return {
     apply: (name, target, isRetryable) => {
       const budget = budgetOf(name, target)
       const policy = schedule(table[name])
-      // What a target has never needed is zero, too.
-      retried.declare({ target: [target] })
       return (self) =>
         Effect.suspend(() =>
           counted(self, target).pipe(
