@@ -581,9 +581,15 @@ describe("the reconciler", () => {
               const paid = { ...intent(id, row.order_num, [{ ...money, state: "new" }]), ageMs: 0n }
               ledgers.intents.set(id, paid)
               yield* pause(20)
+              yield* query(
+                `UPDATE \`order\` FORCE INDEX (order_num) SET state = 'paid', capture_id = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3)
+                 WHERE order_num = ? AND state = 'unpaid'`,
+                [money.captureId, row.order_num],
+              )
+              // Somebody else may have cancelled it meanwhile: then the money goes back.
               const [result] = yield* query<{ n: number }>(
-                "SELECT COUNT(*) AS n FROM `order` WHERE order_num = ? AND state = 'unpaid'",
-                [row.order_num],
+                "SELECT COUNT(*) AS n FROM `order` WHERE order_num = ? AND capture_id = ?",
+                [row.order_num, money.captureId],
               )
               if (result!.n === 0) {
                 ledgers.intents.set(id, {
@@ -597,11 +603,6 @@ describe("the reconciler", () => {
                 })
                 continue
               }
-              yield* query(
-                `UPDATE \`order\` FORCE INDEX (order_num) SET state = 'paid', capture_id = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3)
-                 WHERE order_num = ? AND state = 'unpaid'`,
-                [money.captureId, row.order_num],
-              )
               yield* pause(20)
               ledgers.intents.set(id, {
                 ...paid,
