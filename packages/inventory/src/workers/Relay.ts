@@ -170,7 +170,7 @@ const make = (times: RelayTimes) =>
         yield* redisTrouble.worked
         if (rows.length === 0) return false
         lastSeen = yield* Clock.currentTimeMillis
-        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.read")
+        if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.fetched")
         yield* produce(shard, yield* entriesOf(shard, rows))
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.produced")
         RelayMetrics.producedNew(rows.length)

@@ -25,7 +25,7 @@ export const points = [
   /** inventory: the script took the stock and wrote the entry; the caller doesn't know yet. */
   "reserve.executed",
   /** inventory: the relay has read entries of the stream, the bus doesn't have them. */
-  "relay.read",
+  "relay.fetched",
   /** inventory: the bus has entries of the stream; the relay hasn't noted it. */
   "relay.produced",
   /** inventory: entries are known to be decided, and still in the stream. */

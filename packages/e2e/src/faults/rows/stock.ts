@@ -342,7 +342,7 @@ const oldEntries = async (trial: Trial): Promise<void> => {
     patient(30_000),
   )
   // A relay sleeps with entries in its hand that the bus doesn't have.
-  const sleeper = world.crash.give("relay.read", { action: "stop", at: dice.between(1, 5) })
+  const sleeper = world.crash.give("relay.fetched", { action: "stop", at: dice.between(1, 5) })
   const pid = await sleeper.struck()
   world.noteFrozen(pid)
   await trial.sometime(100, 800)
