@@ -215,8 +215,9 @@ export const atRest = (w: World): void => {
     const isLost = issued.generation < w.product.get(String(issued.product_id))!.generation
     if (row === undefined && issued.promised && !isLost)
       w.violate(`at rest ${issued.order_num} was promised an answer, and there is none`)
-    if (row !== undefined && issued.told === "rejected" && row.state !== "rejected")
-      w.violate(`at rest ${issued.order_num} is ${row.state}, and its buyer was told rejected`)
+    const toldNo = ["rejected", "not_reserved", "forgotten"].includes(issued.told)
+    if (row !== undefined && toldNo && row.state !== "rejected")
+      w.violate(`at rest ${issued.order_num} is ${row.state}, and its buyer was told ${issued.told}`)
   }
 }
 

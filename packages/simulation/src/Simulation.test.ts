@@ -7,9 +7,16 @@ import { check } from "./Check.ts"
 /** Runs of one CI; some tens of seconds. */
 const RUNS = 10_000
 
+/** The same runs every time: a change is judged by its own doing, not by luck. A hunt takes SIMULATION_SEED=random. */
+const SEED = 20_261_123
+
 const settings = Config.all({
   runs: Config.integer("SIMULATION_RUNS").pipe(Config.withDefault(RUNS)),
-  seed: Config.integer("SIMULATION_SEED").pipe(Config.option),
+  seed: Config.literal("random")("SIMULATION_SEED").pipe(
+    Config.map(() => Date.now() % 2 ** 31),
+    Config.orElse(() => Config.integer("SIMULATION_SEED")),
+    Config.withDefault(SEED),
+  ),
   path: Config.nonEmptyString("SIMULATION_PATH").pipe(Config.option),
 })
 
@@ -19,10 +26,9 @@ describe("the simulated sale", () => {
     () =>
       Effect.gen(function* () {
         const { path, runs, seed } = yield* Effect.orDie(settings)
-        const chosen = Option.getOrElse(seed, () => Date.now() % 2 ** 31)
-        yield* Effect.sync(() => console.log(`SIMULATION_SEED=${chosen}`))
+        yield* Effect.sync(() => console.log(`SIMULATION_SEED=${seed}`))
         const found = yield* Effect.promise(() =>
-          check({ runs, seed: chosen, ...(Option.isSome(path) ? { path: path.value } : {}) }),
+          check({ runs, seed, ...(Option.isSome(path) ? { path: path.value } : {}) }),
         )
         if (found === undefined) return
         assert.fail(

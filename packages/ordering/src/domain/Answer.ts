@@ -24,6 +24,8 @@ export const NOT_AFTER_HORIZON_MS = 5_000
 /**
  * `lost`: the shard was rebuilt since, and recovery raises the generation only after everything relayed before it was
  * decided. `not_reserved`: Redis has no record, and may not execute it any more. Else it is still on its way.
+ * `not_reserved` is knowledge of the open shard and is written nowhere: while the shard can't be asked, the same number
+ * is `queued` again, until it is `lost` or `not_reserved`. It never becomes an order, and was never promised.
  */
 export const answer = (n: Unwritten): "queued" | "lost" | "not_reserved" => {
   if (n.generation < n.currentGeneration) return "lost"

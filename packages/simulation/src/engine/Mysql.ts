@@ -106,6 +106,9 @@ export class Transaction {
   /** Writes a row that this transaction has locked, or that nobody else can write. */
   put<Row>(table: Table<Row>, key: string, row: Row): void {
     this.speak()
+    const holder = this.db.locks.get(`${table.name}/${key}`)
+    // The real engine would wait: here the model of a service forgot to.
+    if (holder !== undefined && holder !== this) throw new Error(`${table.name} ${key} is locked by another`)
     let rows = this.written.get(table as Table<unknown>)
     if (rows === undefined) {
       rows = new Map()

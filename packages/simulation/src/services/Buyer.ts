@@ -1,4 +1,7 @@
-/** What buyers do, and what they are told: a number's story may go on, but never back. */
+/**
+ * What buyers do, and what they are told: a number's story may go on, but never back. `not_reserved` is what the open
+ * shard knows, written nowhere: while the shard can't be asked the number is `queued` once more, but an order never.
+ */
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import type { Task } from "../engine/Task.ts"
 import type { Channel, World } from "../World.ts"
@@ -7,18 +10,21 @@ import * as Ordering from "./Ordering.ts"
 import * as Payment from "./Payment.ts"
 
 const later: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "": ["queued", "unpaid", "paid", "cancelled", "rejected"],
-  queued: ["queued", "unpaid", "paid", "cancelled", "rejected"],
+  "": ["queued", "unpaid", "paid", "cancelled", "not_reserved", "rejected"],
+  queued: ["queued", "unpaid", "paid", "cancelled", "not_reserved", "rejected"],
   unpaid: ["unpaid", "paid", "cancelled"],
   paid: ["paid"],
   cancelled: ["cancelled"],
+  not_reserved: ["not_reserved", "forgotten", "rejected"],
+  forgotten: ["not_reserved", "forgotten", "rejected"],
   rejected: ["rejected"],
 }
 
 /** Remembers what a number's owner was told of it. */
 export const hear = (w: World, order_num: string, says: string): void => {
   const issued = w.issued.get(order_num)!
-  const state = says === "lost" || says === "not_reserved" ? "rejected" : says
+  const wasNotReserved = issued.told === "not_reserved" || issued.told === "forgotten"
+  const state = says === "lost" ? "rejected" : says === "queued" && wasNotReserved ? "forgotten" : says
   if (!later[issued.told]!.includes(state))
     w.violate(`${order_num} was told ${issued.told}, and now it is ${state}`)
   issued.told = state

@@ -89,6 +89,8 @@ const underGate = <A>(
 ): Task<A> =>
   w.db.transaction(what, function* (tx) {
     yield* lockGate(w, tx, intent.order_num)
+    // The update of the row waits for a worker that claims it.
+    yield* tx.lock(w.intent, intent.payment_id)
     return yield* f(tx, tx.get(w.intent, intent.payment_id)!)
   })
 
@@ -192,9 +194,22 @@ function* askChannel(w: World, intent: IntentRow, what: "start" | "close"): Task
   }
 }
 
+/** It was asked before without an answer: the state is the same, but now there is something to show. */
+const shown = (
+  tx: Transaction,
+  w: World,
+  current: IntentRow,
+  pay_url: string | null,
+): IntentRow | undefined => {
+  if (current.state !== "processing" || current.pay_url !== null || pay_url === null) return undefined
+  const after: IntentRow = { ...current, pay_url, version: current.version + 1, next_try_at: null }
+  tx.put(w.intent, current.payment_id, after)
+  return after
+}
+
 const started = (w: World, intent: IntentRow, payUrl: string | null): Task<IntentRow> =>
   underGate(w, `${intent.payment_id} started`, intent, function* (tx, current) {
-    const moved = move(w, tx, current, "started", payUrl)
+    const moved = move(w, tx, current, "started", payUrl) ?? shown(tx, w, current, payUrl)
     if (moved === undefined) return current
     tell(w, tx, "payment.updated", moved)
     return moved
@@ -291,6 +306,11 @@ export function* closeOrder(w: World, order_num: string): Task<"closed" | "captu
     const gate = yield* lockGate(w, tx, order_num)
     if (gate.state === "open") tx.put(w.gate, order_num, { ...gate, state: "closed" })
     const intents = tx.values(w.intent).filter((i) => i.order_num === order_num)
+    // Whoever closes may give up; then the worker goes on.
+    for (const { payment_id } of intents.filter((i) => isOpen(i.state))) {
+      yield* tx.lock(w.intent, payment_id)
+      tx.put(w.intent, payment_id, { ...tx.get(w.intent, payment_id)!, next_try_at: w.now + CLAIM_MS })
+    }
     return {
       captured: intents.some((i) => i.state === "captured" || i.state === "applied"),
       open: intents.filter((i) => isOpen(i.state)),
@@ -380,6 +400,8 @@ export const applier = (w: World): Task<void> =>
       const intent = yield* w.db.read("finds the payment", () => w.intent.get(event.paymentId))
       if (intent === undefined) return
       yield* underGate(w, `callback ${event.eventId} applied`, intent, function* (tx, current) {
+        // As for the intent: a worker may be claiming it.
+        yield* tx.lock(w.providerEvent, event.eventId)
         const isFit = fits(event, current)
         if (isFit && event.type === "payment.succeeded")
           yield* capture(w, tx, current, event.providerTxnId, event.amount)
@@ -397,14 +419,17 @@ export const applier = (w: World): Task<void> =>
     },
   )
 
-/** Repeats a channel's step until its answer is definite. */
+/** Repeats a channel's step until its answer is definite; closes what a shut gate left open. */
 export const intentRetry = (w: World): Task<void> =>
   sweepRows(
     w,
     "undecided payments",
     w.intent,
     (row) => row.payment_id,
-    (intent) => start(w, intent),
+    function* (intent) {
+      const gate = yield* w.db.read("finds the gate", () => w.gate.get(intent.order_num))
+      yield* gate?.state === "closed" ? close(w, intent) : start(w, intent)
+    },
   )
 
 const refundOf = (refund: RefundRow): NonNullable<PaymentEvent["refund"]> => ({
