@@ -379,6 +379,8 @@ function* sweepRows<Row extends { readonly next_try_at: number | null }>(
       if (!(error instanceof Away)) throw error
       yield { what: "tries again", at: w.now + 500 }
     }
+    // What is due is locked by somebody: whoever polls lets them go on.
+    if (rows.length === 0) yield { what: "looks again", at: w.now + 500 }
     for (const row of rows) {
       try {
         yield* handle(row)
