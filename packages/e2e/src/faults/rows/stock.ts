@@ -40,7 +40,7 @@ const wrongClocks = async (trial: Trial): Promise<void> => {
   }
   try {
     // One after the other: whoever begins with a wrong clock finds a fellow of each peer, and gets ready.
-    for (const [name, env] of told) await world.stack.restart(name, env)
+    for (const [name, env] of told) await world.restart(name, env)
     // The window, by Redis' clock alone.
     const startMs = (await redisNow()) + patient(AHEAD_MS)
     const [buyer] = await world.buyers()
@@ -124,7 +124,7 @@ const wrongClocks = async (trial: Trial): Promise<void> => {
     holds(least >= timeMs, `an order was cancelled after ${least} ms`)
     holds(most <= timeMs + patient(10_000), `an order was cancelled after ${most} ms`)
   } finally {
-    await Promise.all([...told.keys()].map((name) => world.stack.restart(name)))
+    await Promise.all([...told.keys()].map((name) => world.restart(name)))
   }
 }
 
