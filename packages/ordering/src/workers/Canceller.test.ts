@@ -24,6 +24,9 @@ const closeOrder = (orderNum: string) =>
     return answers.get(orderNum)?.() ?? CloseOutcome.CLOSED
   }).pipe(Effect.zipLeft(Effect.yieldNow()))
 
+/** Hundreds of transactions, where everybody else wants the machine, too. */
+const BUSY_MS = 300_000
+
 /** Transactions that finish cancels: how many orders each had, and how many were under way at once at most. */
 const finishes: Array<number> = []
 let finishing = 0
@@ -126,6 +129,7 @@ describe("cancelling", () => {
         assert.strictEqual(yield* stateOf(again), "unpaid")
         assert.strictEqual(yield* assertConserved(id), 0)
       }),
+      BUSY_MS,
     )
 
     it.effect("takes many of one product together, one transaction at a time", () =>
@@ -148,6 +152,7 @@ describe("cancelling", () => {
         assert.isBelow(finishes.length, many)
         assert.strictEqual(yield* assertConserved(id), many)
       }),
+      BUSY_MS,
     )
 
     it.effect("is refused where money was found, and goes on where it turns out to be refunded", () =>
@@ -328,6 +333,7 @@ describe("cancelling", () => {
         assert.isAbove(paid, 0)
         assert.isBelow(paid, 100)
       }),
+      BUSY_MS,
     )
   })
 })
