@@ -1,6 +1,7 @@
 /** The sale, step by step, as the HTTP contract tells it. */
 import { randomUUID } from "node:crypto"
 import { describe, expect, inject, it } from "vitest"
+import { patient } from "./faults/Patience.ts"
 import { Edge } from "./support/Edge.ts"
 import { poll } from "./support/Poll.ts"
 import { Stack } from "./support/Stack.ts"
@@ -69,7 +70,7 @@ describe("the sale, end to end", () => {
     await poll(
       "the stock that is shown is 4",
       async () => (await edge.get(`/product/${product.id}`)).data.stock === 4,
-      2_000,
+      patient(2_000),
     )
   })
 

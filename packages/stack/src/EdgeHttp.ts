@@ -1,4 +1,6 @@
 /** The few calls that the stack itself makes to the edge, as any frontend would. */
+import { randomUUID } from "node:crypto"
+import { setTimeout as sleep } from "node:timers/promises"
 import { StackError } from "./StackError.ts"
 
 /** The edge's envelope. */
@@ -48,9 +50,29 @@ export const call = async <A>(base: string, path: string, options: CallOptions =
   }
 }
 
-/** As `call`, for calls that must succeed. Fails with a StackError that tells the answer's code and message. */
+/** How long something that is busy is asked again (ms), and how often. */
+const PATIENCE_MS = 30_000
+const AGAIN_MS = 500
+
+/** Busy, or still at work on our own earlier try: as clients do, the same is asked again. */
+const isBusy = ({ code, status }: Answer<unknown>): boolean => status === 503 || code === 522
+
+/** As `call`; whoever is busy is asked again under the same key, for half a minute. */
+export const insist = async <A>(
+  base: string,
+  path: string,
+  options: CallOptions = {},
+): Promise<Answer<A>> => {
+  const headers = { "idempotency-key": randomUUID(), ...options.headers }
+  for (const untilMs = Date.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
+    const answer = await call<A>(base, path, { ...options, headers })
+    if (!isBusy(answer) || Date.now() > untilMs) return answer
+  }
+}
+
+/** As `insist`, for calls that must succeed. Fails with a StackError that tells the answer's code and message. */
 export const ask = async <A>(base: string, path: string, options: CallOptions = {}): Promise<A> => {
-  const answer = await call<A>(base, path, options)
+  const answer = await insist<A>(base, path, options)
   if (answer.code !== 0) {
     throw new StackError(`${path} answered ${answer.status}/${answer.code}: ${answer.msg}`)
   }

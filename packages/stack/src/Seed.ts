@@ -75,7 +75,7 @@ export const accounts = async (target: Target): Promise<number> => {
   let created = 0
   for (const { username } of demoAccounts) {
     const password = demoPassword(username)
-    const registered = await EdgeHttp.call<{ id: number } | null>(target.edge, "/register", {
+    const registered = await EdgeHttp.insist<{ id: number } | null>(target.edge, "/register", {
       body: { username, password },
     })
     if (registered.code === 0 && registered.data !== null) {

@@ -1,7 +1,7 @@
 /** Sales whose buyers come by other doors than the edges themselves. */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Answer, Edge } from "../support/Edge.ts"
-import { Crowd, type Habits, type Wish } from "./Crowd.ts"
+import { Crowd, type Habits } from "./Crowd.ts"
 import type { Sale, Trial } from "./Trial.ts"
 
 /** A sale of the trial whose crowd asks at these edges only. It doesn't ask yet. */
@@ -39,22 +39,5 @@ export const insist = async (ask: () => Promise<Answer>, limitMs: number): Promi
     }
     if (Date.now() > untilMs) return undefined
     await sleep(250)
-  }
-}
-
-/** The orders of a crowd's promises as they come, each once, with whose it is; ends when the crowd has asked for all. */
-export async function* promisesOf(
-  crowd: Crowd,
-  until: () => boolean,
-): AsyncGenerator<{ readonly order_num: string; readonly wish: Wish }> {
-  const seen = new Set<string>()
-  while (!until()) {
-    for (const order_num of crowd.promised) {
-      if (seen.has(order_num)) continue
-      seen.add(order_num)
-      yield { order_num, wish: crowd.numbers.get(order_num)! }
-      if (until()) return
-    }
-    await sleep(30)
   }
 }

@@ -7,6 +7,8 @@ import { type Answer, type Call, Edge } from "../support/Edge.ts"
 
 const PROBE_MS = 200
 const PROBE_TIMEOUT_MS = 1_500
+/** An edge gives notice of its end for longer than this; a balancer that hasn't asked for so long is late by itself. */
+const NOTICE_MS = 1_000
 
 /** The system's word for why a call got no answer. */
 const codeOf = (cause: unknown): string => {
@@ -21,7 +23,8 @@ export class Doorman extends Edge {
   readonly #ready = new Map<Edge, boolean>()
   #turn = 0
   #open = true
-  /** Calls that got no answer, by why. */
+  readonly #askedMs = new Map<Edge, number>()
+  /** Calls that got no answer, by why; `late` where this balancer was too slow to hear that the edge would go. */
   readonly broken = new Map<string, number>()
 
   constructor(edges: ReadonlyArray<Edge>) {
@@ -39,6 +42,7 @@ export class Doorman extends Edge {
 
   async #probe(edge: Edge): Promise<void> {
     while (this.#open) {
+      const beganMs = Date.now()
       const ready = await fetch(`${edge.url}/readyz`, {
         headers: { connection: "close" },
         signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
@@ -51,6 +55,7 @@ export class Doorman extends Edge {
         (cause) => (codeOf(cause) === "TimeoutError" ? this.#ready.get(edge)! : false),
       )
       this.#ready.set(edge, ready)
+      this.#askedMs.set(edge, beganMs)
       await sleep(PROBE_MS)
     }
   }
@@ -64,12 +69,13 @@ export class Doorman extends Edge {
 
   override async call(method: string, path: string, call?: Call): Promise<Answer> {
     const edge = this.#next()
+    const silentMs = Date.now() - (this.#askedMs.get(edge) ?? Date.now())
     try {
       const answer = await edge.call(method, path, call)
       if (answer.headers.get("connection") === "close") this.#ready.set(edge, false)
       return answer
     } catch (cause) {
-      const code = codeOf(cause)
+      const code = silentMs > NOTICE_MS ? "late" : codeOf(cause)
       this.broken.set(code, (this.broken.get(code) ?? 0) + 1)
       throw cause
     }

@@ -70,6 +70,7 @@ export class World {
   readonly edges: ReadonlyArray<Edge>
   readonly ledger: Ledger
   readonly crash: CrashOrders
+  readonly #components: ReadonlyArray<string>
   readonly #proxies: ReadonlyMap<Proxied, FaultProxy>
   readonly #frozen = new Set<number>()
   #buyers: ReadonlyArray<Buyer> = []
@@ -88,7 +89,8 @@ export class World {
     this.stack = stack
     this.#proxies = proxies
     this.crash = crash
-    const edges = Object.keys(status).filter((each) => /^edge(-\d)?$/.test(each))
+    this.#components = Object.keys(status)
+    const edges = this.#components.filter((each) => /^edge(-\d)?$/.test(each))
     this.edges = edges.map((each) => new Edge(status[each]!.url!))
     this.ledger = new Ledger({
       mysql: status["mysql"]!.url!,
@@ -238,6 +240,11 @@ export class World {
     return this.#admin
   }
 
+  /** How many instances of a service there are. */
+  instancesOf(service: string): number {
+    return this.#components.filter((name) => name.replace(/-\d+$/, "") === service).length
+  }
+
   async pid(component: string): Promise<number> {
     const pid = (await this.stack.status())[component]?.pid
     if (pid === undefined) throw new Error(`${component} doesn't run`)
@@ -284,15 +291,18 @@ export class World {
     const dead = Object.entries(status).filter(([, { state }]) => state === "exited" || state === "stopped")
     // Engines first: a service isn't ready without them.
     const isEngine = (name: string) => /^(mysql|redis|kafka|bus)/.test(name)
-    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.#revive(name)))
-    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.#revive(name)))
+    await Promise.all(dead.filter(([name]) => isEngine(name)).map(([name]) => this.restart(name)))
+    await Promise.all(dead.filter(([name]) => !isEngine(name)).map(([name]) => this.restart(name)))
   }
 
-  /** A service that doesn't find its database in time ends, as an orchestrator expects of it, and is started again. */
-  async #revive(name: string): Promise<void> {
+  /**
+   * Starts a component again, with these values over all others; returns when it is ready. One that doesn't find its
+   * database in time ends, as an orchestrator expects of it, and is started once more.
+   */
+  async restart(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     for (const untilMs = Date.now() + patient(READY_MS); ; ) {
       try {
-        return await this.stack.restart(name)
+        return await this.stack.restart(name, env)
       } catch (cause) {
         if (Date.now() > untilMs) throw cause
       }

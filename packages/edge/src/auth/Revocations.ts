@@ -7,6 +7,7 @@
 import type { Revocation } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
+import { ServerTime } from "@floodgate/runtime/mysql/ServerTime"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -47,6 +48,7 @@ export const make = Effect.gen(function* () {
   const identity = yield* IdentityClient
   const readiness = yield* Readiness
   const clock = yield* Effect.clock
+  const serverTime = yield* ServerTime
   const list = new RevocationList()
   const listeners = new Set<Listener>()
   let since = 0n
@@ -104,7 +106,9 @@ export const make = Effect.gen(function* () {
 
   return Revocations.of({
     isLoaded: () => loaded,
-    check: (userId, issuedMs) => list.check(userId, issuedMs, clock.unsafeCurrentTimeMillis()),
+    // A ban ends by identity's time.
+    check: (userId, issuedMs) =>
+      list.check(userId, issuedMs, clock.unsafeCurrentTimeMillis() + serverTime.offsetMs()),
     onRevoked: (listener) =>
       Effect.acquireRelease(
         Effect.sync(() => {

@@ -7,6 +7,7 @@ import { Banned, Busy, Unauthenticated } from "@floodgate/contracts/errors/Error
 import type { User } from "@floodgate/contracts/http/Auth"
 import { IdentityClient } from "@floodgate/contracts/rpc/IdentityClient"
 import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
+import { ServerTime } from "@floodgate/runtime/mysql/ServerTime"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -51,6 +52,7 @@ export const make = Effect.gen(function* () {
   const readiness = yield* Readiness
   const revocations = yield* Revocations
   const clock = yield* Effect.clock
+  const serverTime = yield* ServerTime
   const cache = new TokenCache(MAX_TOKENS)
   const one = yield* Effect.makeSemaphore(1)
   let keys: Keys | undefined
@@ -108,7 +110,8 @@ export const make = Effect.gen(function* () {
     const match = BEARER.exec(authorization)
     if (match === null) return undefined
     const token = match[1]!
-    const nowMs = clock.unsafeCurrentTimeMillis()
+    // As identity signs: by MySQL's time.
+    const nowMs = clock.unsafeCurrentTimeMillis() + serverTime.offsetMs()
     const known = cache.get(token)
     if (known !== undefined) return known.expiresMs > nowMs ? current(known) : undefined
     const verified = read(token, keys ?? NO_KEYS, nowMs)

@@ -1,4 +1,5 @@
 /** Everything that runs for event streams: the journal is read, stock is looked at, hearts beat, the banned are let go. */
+import { ServerTime } from "@floodgate/runtime/mysql/ServerTime"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -106,6 +107,7 @@ export const make = Effect.gen(function* () {
   const revocations = yield* Revocations
   const serverClock = yield* ServerClock
   const clock = yield* Effect.clock
+  const serverTime = yield* ServerTime
   const hub = new Hub()
   yield* PushMetrics.observe(hub)
 
@@ -120,7 +122,7 @@ export const make = Effect.gen(function* () {
     "letting go of event streams",
     DISMISS_MS,
     Effect.sync(() => {
-      const nowMs = clock.unsafeCurrentTimeMillis()
+      const nowMs = clock.unsafeCurrentTimeMillis() + serverTime.offsetMs()
       hub.dismiss(({ expiresMs, issuedMs, userId }) => {
         const verdict = revocations.check(userId, issuedMs)
         if (verdict === "banned") return 701

@@ -28,4 +28,14 @@ describe("ServerClock", () => {
     clock.learn(0, 4_000, 5_000)
     assert.strictEqual(clock.nowMs(), 5_000)
   })
+
+  it("begins where MySQL's time says that this machine's is wrong, until the sale's own is known", () => {
+    const clock = ServerClock.make(
+      () => 5_000_000,
+      () => -600_000,
+    )
+    assert.strictEqual(clock.nowMs(), 4_400_000)
+    clock.learn(4_400_100, 5_000_000, 5_000_000)
+    assert.strictEqual(clock.nowMs(), 4_400_100)
+  })
 })

@@ -1,7 +1,8 @@
 /**
  * The time that decides a sale: that of the shard's Redis, as its answers tell it. Between answers it runs on with this
- * process's clock; before the first one it is this process's clock.
+ * process's clock; before the first one it is MySQL's time, which is this process's clock unless that is wrong.
  */
+import { ServerTime } from "@floodgate/runtime/mysql/ServerTime"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -22,12 +23,13 @@ export class ServerClock extends Context.Tag("@floodgate/edge/seckill/ServerCloc
   }
 >() {}
 
-export const make = (localMs: () => number): ServerClock["Type"] => {
-  let offsetMs = 0
+/** `presumedMs`: how far the local clock is taken to be off while nobody has answered yet. */
+export const make = (localMs: () => number, presumedMs = () => 0): ServerClock["Type"] => {
+  let offsetMs: number | undefined
   let roundTripMs = Number.POSITIVE_INFINITY
   let learntMs = 0
   return {
-    nowMs: () => Math.round(localMs() + offsetMs),
+    nowMs: () => Math.round(localMs() + (offsetMs ?? presumedMs())),
     learn: (serverTimeMs, sentMs, receivedMs) => {
       const roundTrip = receivedMs - sentMs
       if (serverTimeMs <= 0 || roundTrip < 0) return
@@ -41,5 +43,7 @@ export const make = (localMs: () => number): ServerClock["Type"] => {
 
 export const layer = Layer.effect(
   ServerClock,
-  Effect.map(Effect.clock, (clock) => make(() => clock.unsafeCurrentTimeMillis())),
+  Effect.zipWith(Effect.clock, ServerTime, (clock, { offsetMs }) =>
+    make(() => clock.unsafeCurrentTimeMillis(), offsetMs),
+  ),
 )

@@ -5,6 +5,7 @@ import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import { CancelStore } from "../store/CancelStore.ts"
 import { OrderStore } from "../store/OrderStore.ts"
 import { PaymentStore } from "../store/PaymentStore.ts"
 import { assertConserved, payment, product, query, reservation, stores } from "../testing/Fixture.ts"
@@ -23,7 +24,35 @@ const closeOrder = (orderNum: string) =>
     return answers.get(orderNum)?.() ?? CloseOutcome.CLOSED
   }).pipe(Effect.zipLeft(Effect.yieldNow()))
 
-const cancelling = CancellerModule.layer.pipe(Layer.provide(payment(closeOrder)), Layer.provideMerge(stores))
+/** Hundreds of transactions, where everybody else wants the machine, too. */
+const BUSY_MS = 300_000
+
+/** Transactions that finish cancels: how many orders each had, and how many were under way at once at most. */
+const finishes: Array<number> = []
+let finishing = 0
+let mostFinishing = 0
+
+const counted = Layer.effect(
+  CancelStore,
+  Effect.map(CancelStore, (cancels) => ({
+    ...cancels,
+    finish: (orders: Parameters<typeof cancels.finish>[0]) =>
+      Effect.suspend(() => {
+        finishes.push(orders.length)
+        mostFinishing = Math.max(mostFinishing, ++finishing)
+        return Effect.ensuring(
+          cancels.finish(orders),
+          Effect.sync(() => finishing--),
+        )
+      }),
+  })),
+)
+
+const cancelling = CancellerModule.layer.pipe(
+  Layer.provide(payment(closeOrder)),
+  Layer.provideMerge(counted),
+  Layer.provideMerge(stores),
+)
 
 const ordered = Effect.fnUntraced(function* (productId: number, userId: number) {
   const orders = yield* OrderStore
@@ -100,6 +129,30 @@ describe("cancelling", () => {
         assert.strictEqual(yield* stateOf(again), "unpaid")
         assert.strictEqual(yield* assertConserved(id), 0)
       }),
+      BUSY_MS,
+    )
+
+    it.effect("takes many of one product together, one transaction at a time", () =>
+      Effect.gen(function* () {
+        const canceller = yield* Canceller
+        const many = 40
+        const id = yield* product({ stock: many })
+        const numbers = yield* Effect.forEach(Array.from({ length: many }), (_, i) => ordered(id, i + 1))
+        finishes.length = 0
+        mostFinishing = 0
+        const answered = yield* Effect.forEach(numbers, (number) => canceller.cancel(wish(number)), {
+          concurrency: "unbounded",
+        })
+        assert.isTrue(answered.every(({ closing, order }) => closing === "done" && order.state === "cancelled"))
+        assert.strictEqual(mostFinishing, 1)
+        assert.strictEqual(
+          finishes.reduce((sum, n) => sum + n, 0),
+          many,
+        )
+        assert.isBelow(finishes.length, many)
+        assert.strictEqual(yield* assertConserved(id), many)
+      }),
+      BUSY_MS,
     )
 
     it.effect("is refused where money was found, and goes on where it turns out to be refunded", () =>
@@ -280,6 +333,7 @@ describe("cancelling", () => {
         assert.isAbove(paid, 0)
         assert.isBelow(paid, 100)
       }),
+      BUSY_MS,
     )
   })
 })

@@ -11,7 +11,9 @@ import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { next } from "../domain/OrderState.ts"
 import { OrderingConfig } from "../OrderingConfig.ts"
@@ -22,6 +24,16 @@ import * as OrderMetrics from "./OrderMetrics.ts"
 
 /** How many orders payment is asked about at once. */
 const CLOSE_CONCURRENCY = 16
+
+/** Orders of one product that go into one transaction, at most. */
+const MOST_TOGETHER = 200
+
+type Due = Pick<Requested, "order_num" | "product_id">
+
+interface Waiting {
+  readonly order: Due
+  readonly done: Deferred.Deferred<void, MysqlError>
+}
 
 /** What became of asking payment. */
 export type Closing =
@@ -95,9 +107,7 @@ const make = Effect.gen(function* () {
     return closing
   })
 
-  const finish = (
-    due: ReadonlyArray<Pick<Requested, "order_num" | "product_id">>,
-  ): Effect.Effect<number, MysqlError> =>
+  const finish = (due: ReadonlyArray<Due>): Effect.Effect<number, MysqlError> =>
     retryConflicts(cancels.finish(due)).pipe(
       Effect.tap((cancelled) => {
         OrderMetrics.cancelled(cancelled.length)
@@ -129,6 +139,48 @@ const make = Effect.gen(function* () {
       ),
     )
 
+  const scope = yield* Effect.scope
+  /** Those who wait, by product; as many as there are calls in hand, which the server bounds. */
+  const queues = new Map<number, Array<Waiting>>()
+
+  const finishQueue = (productId: number, queue: Array<Waiting>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const part = queue.splice(0, MOST_TOGETHER)
+      if (part.length === 0) {
+        queues.delete(productId)
+        return Effect.void
+      }
+      return finish(part.map(({ order }) => order)).pipe(
+        Effect.onExit((exit) =>
+          Effect.forEach(part, ({ done }) => Deferred.done(done, Exit.asVoid(exit)), { discard: true }),
+        ),
+        Effect.exit,
+        Effect.zipRight(finishQueue(productId, queue)),
+      )
+    })
+
+  /**
+   * Finishes one order, together with the others of its product that come while a transaction of theirs is under way:
+   * all of them lock the product's row, so each on its own would only wait for it, with a connection in its hand.
+   */
+  const finishTogether = (order: Due): Effect.Effect<void, MysqlError> =>
+    Effect.gen(function* () {
+      const done = yield* Deferred.make<void, MysqlError>()
+      const queue = queues.get(order.product_id)
+      if (queue === undefined) {
+        const begun = [{ order, done }]
+        queues.set(order.product_id, begun)
+        // Not the caller's own fiber: if it leaves, the others still wait.
+        yield* finishQueue(order.product_id, begun).pipe(
+          Effect.onInterrupt(() =>
+            Effect.forEach(begun, (waiting) => Deferred.interrupt(waiting.done), { discard: true }),
+          ),
+          Effect.forkIn(scope),
+        )
+      } else queue.push({ order, done })
+      return yield* Deferred.await(done)
+    })
+
   const cancel = Effect.fn("Canceller.cancel")(function* (wish: CancelWish) {
     const order = yield* orders.find(wish.orderNum)
     if (order === undefined) return yield* new NotFound()
@@ -137,7 +189,7 @@ const make = Effect.gen(function* () {
     // False where it was asked for before, or just left unpaid: the steps below tell which.
     yield* retryConflicts(cancels.request(wish))
     const closing = yield* close(order.order_num, wish.reason)
-    if (closing === "closed") yield* finish([order])
+    if (closing === "closed") yield* finishTogether(order)
     const after = yield* orders.find(wish.orderNum)
     if (after === undefined) return yield* new NotFound()
     if (after.state === "cancelled") return { order: after, closing: "done" as const }
@@ -184,4 +236,4 @@ export const layer: Layer.Layer<
   Canceller,
   never,
   OrderStore | CancelStore | PaymentClient | OutboxRelay | OrderingConfig
-> = Layer.effect(Canceller, make)
+> = Layer.scoped(Canceller, make)

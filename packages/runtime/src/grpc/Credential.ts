@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as AppConfig from "../config/AppConfig.ts"
+import { ServerTime } from "../mysql/ServerTime.ts"
 
 const key = "SERVICE_CREDENTIAL_FILE"
 
@@ -24,9 +25,14 @@ const keys: Config.Config<ReadonlyArray<Redacted.Redacted<string>>> = AppConfig.
   }),
 )
 
-/** The credential under which `service` calls others, and by which it knows its callers. */
+/**
+ * The credential under which `service` calls others, and by which it knows its callers. Its tokens last a minute by the
+ * time that all agree on, not by this machine's.
+ */
 export const layer = (service: string): Layer.Layer<ServiceCredential, AppConfig.ConfigInvalid> =>
   Layer.effect(
     ServiceCredential,
-    Effect.map(AppConfig.load(keys), (loaded) => make({ service, keys: loaded })),
+    Effect.zipWith(AppConfig.load(keys), ServerTime, (loaded, { nowMs }) =>
+      make({ service, keys: loaded, nowMs }),
+    ),
   )

@@ -12,6 +12,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import type { Statement } from "@effect/sql/Statement"
 import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -38,6 +39,7 @@ import {
 } from "./MysqlError.ts"
 import * as MysqlMetrics from "./MysqlMetrics.ts"
 import { MysqlSession, parameter } from "./MysqlSession.ts"
+import { ServerTime, TOLERATED_MS } from "./ServerTime.ts"
 import * as SlowQueries from "./SlowQueries.ts"
 
 export interface RunOptions {
@@ -547,7 +549,38 @@ const verify = (mysql: MysqlService): Effect.Effect<void, AppConfig.ConfigInvali
       }),
     )
 
-/** `make`, with a readiness check named "mysql". */
+/** How often this process's clock is held against MySQL's. */
+const LOOK_AT_CLOCK = "10 seconds"
+
+/**
+ * Tells `ServerTime` what time it is by MySQL, and the log of a clock that is wrong. Never fails: who can't ask goes on
+ * with what is known.
+ */
+const learnTime = (mysql: MysqlService) =>
+  Effect.gen(function* () {
+    const serverTime = yield* ServerTime
+    const before = serverTime.offsetMs()
+    // Read beside the statement, not around it: waiting for a connection is no part of the answer's way.
+    const row = yield* mysql.run(
+      "time",
+      Effect.gen(function* () {
+        const sentMs = yield* Clock.currentTimeMillis
+        const [answer] = yield* mysql.sql<{ ms: number }>`
+          SELECT CAST(ROUND(UNIX_TIMESTAMP(NOW(3)) * 1000) AS SIGNED) AS ms`
+        return { ms: Number(answer?.ms), sentMs, receivedMs: yield* Clock.currentTimeMillis }
+      }),
+      { deadlineMs: 2_000, bypassBreaker: true },
+    )
+    serverTime.learn(row.ms, row.sentMs, row.receivedMs)
+    const after = serverTime.offsetMs()
+    if (after !== 0 && Math.abs(after - before) > TOLERATED_MS) {
+      yield* Effect.logError("this machine's clock is wrong: tokens go by MySQL's").pipe(
+        Effect.annotateLogs({ offset_ms: after }),
+      )
+    }
+  }).pipe(Effect.ignore, Effect.withTracerEnabled(false))
+
+/** `make`, with a readiness check named "mysql", and with an eye on the clocks. */
 export const layer = (
   options: MysqlOptions,
 ): Layer.Layer<Mysql, AppConfig.ConfigInvalid | MysqlUnavailable, Readiness> =>
@@ -563,6 +596,8 @@ export const layer = (
           Effect.catchAll(() => Effect.succeed(false)),
         ),
       )
+      yield* learnTime(mysql)
+      yield* Effect.forkScoped(Effect.repeat(Effect.delay(learnTime(mysql), LOOK_AT_CLOCK), Schedule.forever))
       return mysql
     }),
   )

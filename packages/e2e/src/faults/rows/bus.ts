@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { partitions, Topic } from "@floodgate/contracts/events/Topic"
 import * as Shards from "@floodgate/runtime/redis/Shards"
 import { poll } from "../../support/Poll.ts"
+import * as Metrics from "../Metrics.ts"
 import { patient } from "../Patience.ts"
 import type { Row, Sale, Trial } from "../Trial.ts"
 
@@ -14,6 +15,8 @@ const partitionOf = (productId: number): number =>
   Shards.partitionOf(Shards.shardOf(productId), partitions[Topic.Reservations])
 
 const AWAY_MS = 60_000
+/** The alerts `RelayStalled` and `OutboxStalled` fire when the oldest has waited for 20 s, 15 s long. */
+const ALERT_S = 20 + 15
 
 /** Orders were created in the order in which they were reserved. */
 const inOrder = async (trial: Trial, sale: Sale): Promise<void> => {
@@ -47,11 +50,23 @@ const brokerAway = async (trial: Trial): Promise<void> => {
     "SELECT CAST(COUNT(*) AS SIGNED) AS n FROM ordering.outbox WHERE sent_at IS NULL",
   )
   const during = sale.crowd.promised.length - promised
+  // As the alerts see it: an age that has grown so far has been above their limit for their time.
+  const [oldest, oldestRow] = await poll(
+    "the alerts' ages",
+    async () => {
+      const ages = await Promise.all([
+        Metrics.highest(world, "inventory", "floodgate_relay_oldest_entry_seconds"),
+        Metrics.highest(world, "ordering", "floodgate_outbox_oldest_seconds"),
+      ])
+      return ages.every((age) => age > ALERT_S) && ages
+    },
+    patient(20_000),
+  )
   assert(during > 0, "nothing was sold while the broker was away")
   assert(waiting >= during, `${during} promises, but only ${waiting} reservations wait`)
   assert(outbox!.n > 0, "no outbox row waits")
   trial.note(
-    `${during} promises while the broker was away, ${waiting} entries and ${outbox!.n} outbox rows waiting`,
+    `${during} promises while the broker was away, ${waiting} entries and ${outbox!.n} outbox rows waiting, for ${Math.round(oldest)} and ${Math.round(oldestRow)} s: both alerts fire`,
   )
   await world.stack.restart("kafka")
   trial.healed()
@@ -236,7 +251,7 @@ const replayed = async (trial: Trial): Promise<void> => {
 export const bus: ReadonlyArray<Row> = [
   {
     number: 11,
-    promise: "the broker away for 60 s under load: stream and outbox grow, and drain in order",
+    promise: "the broker away for 60 s under load: stream and outbox grow, their alerts fire, and they drain in order",
     limitMs: 180_000,
     run: brokerAway,
   },

@@ -7,6 +7,7 @@ import type { Cluster, Redis } from "ioredis"
 import { poll } from "../../support/Poll.ts"
 import * as AppendOnlyFile from "../AppendOnlyFile.ts"
 import { PLANTED_USERS } from "../Ledger.ts"
+import * as Metrics from "../Metrics.ts"
 import { patient } from "../Patience.ts"
 import type { Row, Sale, Trial } from "../Trial.ts"
 
@@ -183,14 +184,19 @@ const failover = async (trial: Trial): Promise<void> => {
 }
 
 const frozenRedis = async (trial: Trial): Promise<void> => {
+  const { world } = trial
+  const opened = () => Metrics.sum(world, "inventory", "floodgate_breaker_opened_total", { name: "redis" })
+  const openedBefore = await opened()
   const sale = await trial.rush({ habits: { perSecond: 30 } })
   await trial.sometime(200, 1500)
   const { fromMs, untilMs } = await trial.freezeFor("redis", 10_000)
   trial.healed()
   await sale.crowd.stop()
   const slow = slowest(sale, fromMs, untilMs)
-  trial.note(`slowest answer ${slow} ms`)
+  const openings = (await opened()) - openedBefore
+  trial.note(`slowest answer ${slow} ms, breakers opened ${openings} times`)
   assert(slow <= patient(ANSWER_MS), `an answer took ${slow} ms while Redis was frozen`)
+  assert(openings > 0, "no breaker opened while Redis was frozen")
   const asked = sale.crowd.requests.filter(({ atMs }) => atMs > fromMs && atMs < untilMs - STALE_MS)
   assert(asked.length > 0, "nobody asked while Redis was frozen")
   const promised = asked.filter(({ told }) => told === "promised")
@@ -302,7 +308,7 @@ export const engines: ReadonlyArray<Row> = [
   },
   {
     number: 8,
-    promise: "Redis frozen for 10 s: answers in time, and nothing that was abandoned is executed late",
+    promise: "Redis frozen for 10 s: answers in time, the breaker opens, and nothing that was abandoned is executed late",
     run: frozenRedis,
   },
   {

@@ -4,6 +4,7 @@ import { bus } from "./bus.ts"
 import { clients } from "./clients.ts"
 import { crashes } from "./crashes.ts"
 import { engines } from "./engines.ts"
+import { listening } from "./listening.ts"
 import { money } from "./money.ts"
 import { slow } from "./slow.ts"
 import { stock } from "./stock.ts"
@@ -15,6 +16,7 @@ export const rows: ReadonlyArray<Row> = [
   ...bus,
   ...slow,
   ...clients,
+  ...listening,
   ...money,
   ...stock,
   ...streams,

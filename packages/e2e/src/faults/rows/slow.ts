@@ -7,6 +7,7 @@ import * as mysql from "mysql2/promise"
 import type { Answer } from "../../support/Edge.ts"
 import { poll } from "../../support/Poll.ts"
 import { holds } from "../Holds.ts"
+import * as Metrics from "../Metrics.ts"
 import { patient } from "../Patience.ts"
 import type { Row, Trial } from "../Trial.ts"
 
@@ -205,7 +206,7 @@ const logFull = async (trial: Trial): Promise<void> => {
   const fileOf = (name: string) => path.join(folder, `${name}.log`)
   try {
     // Every line goes there, as well as to its usual place.
-    await Promise.all(LOGGING.map((name) => world.stack.restart(name, { LOG_FILE: fileOf(name) })))
+    await Promise.all(LOGGING.map((name) => world.restart(name, { LOG_FILE: fileOf(name) })))
     const sale = await trial.rush({
       stock: 400,
       habits: { perSecond: 20, percent: { wallet: 30, provider: 0, cancel: 50 } },
@@ -233,7 +234,14 @@ const logFull = async (trial: Trial): Promise<void> => {
         ),
       patient(20_000),
     )
-    trial.note(`${lost.count} lines lost, and said so`)
+    const counted = await Promise.all(
+      (["edge", "ordering"] as const).map((service) =>
+        Metrics.sum(world, service, "floodgate_log_lines_lost_total"),
+      ),
+    )
+    const alerting = counted.reduce((total, n) => total + n, 0)
+    holds(alerting > 0, "no process counts the lines that it lost: the alert can't fire")
+    trial.note(`${lost.count} lines lost, and said so; ${alerting} counted for the alert`)
     for (const name of LOGGING) {
       // The disk may have ended within a line; what comes after begins one of its own.
       const { torn } = linesOf(fileOf(name))
@@ -241,7 +249,7 @@ const logFull = async (trial: Trial): Promise<void> => {
     }
     await sale.crowd.stop()
   } finally {
-    await Promise.all(LOGGING.map((name) => world.stack.restart(name)))
+    await Promise.all(LOGGING.map((name) => world.restart(name)))
     disk.remove()
   }
 }
