@@ -30,7 +30,10 @@ describe("the first administrator", () => {
 
         const banned = yield* register("banned_early")
         const { run, sql } = yield* Mysql
-        yield* run("ban", sql`UPDATE user SET state = 'banned', banned_reason = 'x' WHERE id = ${Number(banned.id)}`)
+        yield* run(
+          "ban",
+          sql`UPDATE user SET state = 'banned', banned_reason = 'x' WHERE id = ${Number(banned.id)}`,
+        )
         assert.deepInclude(yield* Effect.flip(grant("banned_early")), { _tag: "WrongState", state: "banned" })
         assert.lengthOf(yield* rolesRecorded, 0)
 
@@ -49,9 +52,15 @@ describe("the first administrator", () => {
         }
 
         // Repeated, it is the same; for anybody else it is over.
-        assert.deepInclude(yield* grant(admin!.username.toUpperCase()), { id: admin!.id, version: admin!.version })
+        assert.deepInclude(yield* grant(admin!.username.toUpperCase()), {
+          id: admin!.id,
+          version: admin!.version,
+        })
         yield* register("too_late")
-        assert.deepInclude(yield* Effect.flip(grant("too_late")), { _tag: "WrongState", state: "administered" })
+        assert.deepInclude(yield* Effect.flip(grant("too_late")), {
+          _tag: "WrongState",
+          state: "administered",
+        })
 
         assert.deepStrictEqual(yield* rolesRecorded, [
           {

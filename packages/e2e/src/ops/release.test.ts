@@ -16,6 +16,7 @@ const root = fileURLToPath(new URL("../../../..", import.meta.url))
 const run = promisify(execFile)
 
 const SERVICES = ["identity", "inventory", "ordering", "payment", "edge"] as const
+type Service = (typeof SERVICES)[number]
 
 const home = await mkdtemp(join(tmpdir(), "floodgate-release-"))
 const release = join(home, "release")
@@ -23,53 +24,67 @@ const secrets = join(home, "secrets")
 /** Engines alone, in the place of those that an installation has. */
 const engines = new Stack(join(home, "engines"), await freeBase(1))
 
-let env: Readonly<Record<string, string>>
+let told: ReturnType<typeof environment>
 let edge: Edge
 let base: number
 const running: Array<ChildProcess> = []
 
 const secretFile = (name: string): string => join(secrets, name)
 
-/** What each process is told, as ops/compose.yaml tells it. */
-const environment = (mysqlUrl: string, redisUrl: string): Readonly<Record<string, string>> => {
+/** What ops/compose.yaml tells all processes, and each one: whoever needs more doesn't start. */
+const environment = (mysqlUrl: string, redisUrl: string) => {
   const mysql = new URL(mysqlUrl)
   const here = (name: string): string => {
     const url = new URL(fs.readFileSync(secretFile(`mysql-url-${name}`), "utf8").trim())
     url.host = mysql.host
     return url.href
   }
-  return {
+  const common = {
     PATH: process.env["PATH"] ?? "",
     APP_ENV: "prod",
     FLOODGATE_ROOT: release,
     PORT_BASE: String(base),
     BIND_HOST: "127.0.0.1",
-    EDGE_HOST: "127.0.0.1",
     ...Object.fromEntries(
       SERVICES.map((name) => [`${name.toUpperCase()}_URL`, `127.0.0.1:${Ports.portOf(base, name)}`]),
     ),
-    MYSQL_ADMIN_URL: mysqlUrl,
-    ...Object.fromEntries(SERVICES.map((name) => [`MYSQL_URL_${name.toUpperCase()}`, here(name)])),
-    REDIS_URL: redisUrl,
-    REDIS_LIMITS_URL: redisUrl,
     REDIS_BUS_URL: `redis://127.0.0.1:${engines.port("redisBus")}`,
     PUBLIC_URL: `http://127.0.0.1:${Ports.portOf(base, "edge")}`,
-    PAYMENT_CHANNELS: "balance",
     OTEL_TRACES_EXPORTER: "none",
     AUDIT_HEAD_FILE: join(home, "heads.jsonl"),
     AUDIT_KEY_FILE: secretFile("audit-key"),
     SERVICE_CREDENTIAL_FILE: secretFile("service-credential.json"),
-    JWT_KEYS_FILE: secretFile("jwt-keys.json"),
-    KEY_ENCRYPTION_KEY_FILE: secretFile("key-encryption-key"),
-    REFRESH_TOKEN_KEY_FILE: secretFile("refresh-token-key"),
-    ORDER_NUM_KEY_FILE: secretFile("order-num-key"),
-    TICKET_KEYS_FILE: secretFile("ticket-keys"),
+  }
+  const sealing = { KEY_ENCRYPTION_KEY_FILE: secretFile("key-encryption-key") }
+  const shards = { REDIS_URL: redisUrl, ORDER_NUM_KEY_FILE: secretFile("order-num-key") }
+  const own: Readonly<Record<Service, Readonly<Record<string, string>>>> = {
+    identity: {
+      ...sealing,
+      REFRESH_TOKEN_KEY_FILE: secretFile("refresh-token-key"),
+      JWT_KEYS_FILE: secretFile("jwt-keys.json"),
+    },
+    inventory: shards,
+    ordering: shards,
+    payment: { ...sealing, PAYMENT_CHANNELS: "balance" },
+    edge: {
+      EDGE_HOST: "127.0.0.1",
+      REDIS_LIMITS_URL: redisUrl,
+      TICKET_KEYS_FILE: secretFile("ticket-keys"),
+    },
+  }
+  const urls = Object.fromEntries(SERVICES.map((name) => [`MYSQL_URL_${name.toUpperCase()}`, here(name)]))
+  return {
+    job: { ...common, ...urls, MYSQL_ADMIN_URL: mysqlUrl },
+    of: (name: Service) => {
+      const key = `MYSQL_URL_${name.toUpperCase()}`
+      return { ...common, ...own[name], [key]: urls[key]! }
+    },
   }
 }
 
 /** Runs `job.js`; its exit code and all that it said. */
 const job = async (words: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) => {
-  const options = { cwd: home, env: { ...env, ...more }, timeout: 120_000 }
+  const options = { cwd: home, env: { ...told.job, ...more }, timeout: 120_000 }
   try {
     const { stdout } = await run(process.execPath, [join(release, "job.js"), ...words], options)
     return { code: 0, said: stdout.trim() }
@@ -79,17 +94,20 @@ const job = async (words: ReadonlyArray<string>, more: Readonly<Record<string, s
   }
 }
 
+/** A small machine that is busy with other things takes minutes for what takes seconds. */
+const START_MS = 300_000
+
 /** How often something that couldn't start is started again, as whatever runs containers does. */
 const STARTS = 5
 
-const start = async (name: (typeof SERVICES)[number]): Promise<void> => {
+const start = async (name: Service): Promise<void> => {
   const ready = `http://127.0.0.1:${Ports.portOf(base, `${name}Ops`)}/readyz`
   const logFile = join(home, `${name}.log`)
   for (let attempt = 1; ; attempt++) {
     const log = fs.openSync(logFile, "w")
     const child = spawn(process.execPath, ["--enable-source-maps", join(release, `${name}.js`)], {
       cwd: home,
-      env,
+      env: told.of(name),
       stdio: ["ignore", log, log],
     })
     fs.closeSync(log)
@@ -103,7 +121,7 @@ const start = async (name: (typeof SERVICES)[number]): Promise<void> => {
         if (answer !== undefined) why = await answer.text()
         return answer?.ok === true && "ready"
       },
-      120_000,
+      START_MS,
     ).catch((error: Error) => {
       throw new Error(`${error.message}: ${why}\n${fs.readFileSync(logFile, "utf8").slice(-3_000)}`)
     })
@@ -123,7 +141,7 @@ beforeAll(async () => {
   await run(process.execPath, [launcher, "build", "--out", release], { cwd: root, timeout: 400_000 })
   await run(process.execPath, [join(root, "ops/docker/secrets.mjs"), secrets])
   const status = await engines.status()
-  env = environment(status["mysql"]!.url!, status["redis"]!.url!)
+  told = environment(status["mysql"]!.url!, status["redis"]!.url!)
   for (const words of [["migrate"], ["topics"]]) {
     expect(await job(words)).toMatchObject({ code: 0 })
   }
