@@ -53,10 +53,23 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["packages/e2e/src/**/*.test.ts"],
-          exclude: ["packages/e2e/src/faults/**", "packages/e2e/src/browser/**", "**/node_modules/**"],
+          exclude: ["packages/e2e/src/{faults,browser,ops}/**", "**/node_modules/**"],
           globalSetup: ["packages/e2e/src/support/globalSetup.ts"],
           pool: "forks",
           // One stack serves all files, and some of them stop parts of it.
+          fileParallelism: false,
+          ...limits,
+          testTimeout: 120_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          // What operators rely on: the watchers of a stack, and a release that is installed. Each file has a stack of its
+          // own, and wants the machine for itself.
+          name: "ops",
+          include: ["packages/e2e/src/ops/**/*.test.ts"],
+          pool: "forks",
           fileParallelism: false,
           ...limits,
           testTimeout: 120_000,

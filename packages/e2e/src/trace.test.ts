@@ -1,4 +1,6 @@
 /** One click, one trace, from the edge to the committed order, asked of a real Jaeger; and both roads to it. */
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
 import * as Ports from "@floodgate/runtime/config/Ports"
 import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
@@ -52,6 +54,40 @@ describe("tracing", () => {
         expect.stringMatching(/^ordering: order create/),
       ]),
     )
+  })
+
+  it("the trace id of an answer finds the request in the logs of edge, inventory and ordering, with its buyer", async () => {
+    const buyer = await edge.newcomer()
+    const product = await edge.publish()
+    const accepted = await edge.post("/seckill", { product_id: product.id }, { token: buyer.token })
+    expect(accepted.status).toBe(202)
+    const traceId = accepted.headers.get("x-trace-id")!
+    const { order_num } = accepted.data
+
+    /** The lines of a process that carry the trace id, as `grep` finds them. */
+    const linesOf = async (name: string): Promise<ReadonlyArray<Record<string, unknown>>> =>
+      (await readFile(join(data, "logs", `${name}.log`), "utf8"))
+        .split("\n")
+        .filter((line) => line.includes(traceId))
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+    for (const [name, msg] of [
+      ["edge", "reserved"],
+      ["inventory", "reservation sent"],
+      ["ordering", "order created"],
+    ] as const) {
+      const told = await poll(`${name} tells of the request`, async () => {
+        const lines = await linesOf(name)
+        return lines.find((line) => line["order_num"] === order_num)
+      })
+      expect(told).toMatchObject({
+        level: "info",
+        service: name,
+        msg,
+        trace_id: traceId,
+        user_id: buyer.id,
+        product_id: product.id,
+      })
+    }
   })
 
   it.each([

@@ -21,6 +21,7 @@ const expected: Record<Method, string> = {
   batchGetUsers: "edge risk auditor admin",
   listUsers: "risk auditor admin",
   setRoles: "stack admin",
+  grantFirstAdmin: "stack",
   banUser: "risk admin",
   unbanUser: "risk admin",
   exportUser: "self",

@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import { Accounts, type Session } from "./Accounts.ts"
 import type { AccountState } from "./domain/AccountState.ts"
 import * as PageToken from "./domain/PageToken.ts"
+import { isUsername } from "./domain/Username.ts"
 import { type Decision, type Entry, type EntryKind, MAX_AMOUNT } from "./domain/Wallet.ts"
 import { Export } from "./Export.ts"
 import { guarded } from "./Guard.ts"
@@ -233,6 +234,13 @@ const handlers = guarded({
     if (unknown !== undefined) return yield* InvalidInput.at("roles", "has an unknown role")
     const users = yield* UserStore
     return userMessage(yield* orBusy(users.setRoles({ ...edit, roles: request.roles })))
+  }),
+
+  grantFirstAdmin: Effect.fnUntraced(function* ({ username }) {
+    // No name has other letters, and the column can't be asked for them.
+    if (!isUsername(username)) return yield* new NotFound()
+    const users = yield* UserStore
+    return userMessage(yield* orBusy(users.grantFirstAdmin(username)))
   }),
 
   logoutAll: Effect.fnUntraced(function* (request) {

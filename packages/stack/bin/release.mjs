@@ -1,5 +1,6 @@
 // `stack build --out DIR`: everything that a container of Floodgate needs, in one folder that can be moved: the bundles,
-// the packages that can't be bundled, scripts, migrations and the settings of each environment.
+// the packages that can't be bundled, the web pages, scripts, migrations and the settings of each environment.
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
@@ -60,6 +61,20 @@ const migrationsOf = (root) =>
     .map((name) => path.join("packages", name, "migrations"))
     .filter((folder) => fs.existsSync(path.join(root, folder)))
 
+/** The storefront, the console and the API's page. Fails where they can't be built: a release is complete or isn't one. */
+const buildPages = (root, out) => {
+  const script = path.join(root, "packages", "web", "bin", "build.mjs")
+  try {
+    execFileSync(process.execPath, [script, "--out", out], { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+  } catch (cause) {
+    throw new Error(
+      `the web pages: ${String(cause.stderr || cause.stdout || cause)
+        .trimEnd()
+        .slice(-2_000)}`,
+    )
+  }
+}
+
 /** Fills `out`, which must be empty or absent, with what the bundles in `bundles` and their processes need. */
 export const release = ({ root, bundles, out }) => {
   if (fs.existsSync(out) && fs.readdirSync(out).length > 0) throw new Error(`${out} isn't empty`)
@@ -77,4 +92,6 @@ export const release = ({ root, bundles, out }) => {
   fs.rmSync(path.join(out, "ops", "config", "dev.env"))
   fs.copyFileSync(path.join(root, "LICENSE"), path.join(out, "LICENSE"))
   copyPackages(externals, root, out)
+  // Where WEB_DIR of ops/config says.
+  buildPages(root, path.join(out, "web"))
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack, one
-// after the other because each wants all of a small machine. Arguments go to vitest. Ends with a line for each test
-// that failed ("failed: file > name: why") and "N passed, N failed".
+// `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack and
+// those of what operators rely on, one after the other because each wants all of a small machine. Arguments go to vitest.
+// Ends with a line for each test that failed ("failed: file > name: why") and "N passed, N failed".
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -64,7 +64,7 @@ process.on("SIGINT", () => undefined)
 let passed = 0
 let failed = 0
 const failures = []
-for (const project of ["simulation", "packages", "e2e"]) {
+for (const project of ["simulation", "packages", "e2e", "ops"]) {
   const counts = await run(project, process.argv.slice(2))
   passed += counts.passed
   failed += counts.failed

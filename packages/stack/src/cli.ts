@@ -23,6 +23,7 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   topics                    make the bus's missing topics (KAFKA_BROKERS or REDIS_BUS_URL)
   build --out DIR           what a container runs, in one folder (docs/guides/deployment.md)
   seed                      make demo accounts and products
+  admin NAME                make this account the first administrator; refused once there is one
   keys rotate               a new key for access tokens: published now, signing in a minute
   audit verify              whether the audit trail is what was written; exit code 1 where it isn't
   doctor                    what would be used on this machine, and why
@@ -97,7 +98,7 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     process.stdout.write(`${help}\n`)
     return 0
   }
-  const takesName = ["logs", "restart", "stop", "kill", "keys", "audit"].includes(command)
+  const takesName = ["logs", "restart", "stop", "kill", "keys", "audit", "admin"].includes(command)
   if (rest.length > 0 || (name !== undefined && !takesName)) {
     throw new StackError(`"${(takesName ? rest : [name, ...rest]).join(" ")}" is too much.\n\n${help}`)
   }
@@ -183,6 +184,13 @@ const dispatch = async ({ root, build, argv }: Launch): Promise<number> => {
     case "seed": {
       const { seed } = await import("./commands/Data.ts")
       return seed(setting)
+    }
+    case "admin": {
+      if (name === undefined) throw new StackError('Who? "pnpm stack admin <name of an account>"')
+      const IdentityAccess = await import("./commands/IdentityAccess.ts")
+      const FirstAdmin = await import("./FirstAdmin.ts")
+      process.stdout.write(`${await FirstAdmin.grant(await IdentityAccess.environment(setting), name)}\n`)
+      return 0
     }
     case "keys": {
       if (name !== "rotate") throw new StackError('Which one? "pnpm stack keys rotate"')

@@ -34,6 +34,7 @@ export const IdentityRpc = defineRpc(IdentityService, {
   batchGetUsers: [InvalidInput, Forbidden],
   listUsers: [InvalidInput, Forbidden],
   setRoles: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
+  grantFirstAdmin: [NotFound, WrongState, Forbidden],
   banUser: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
   unbanUser: [NotFound, InvalidInput, WrongState, StaleVersion, Forbidden],
   exportUser: [NotFound, Forbidden],

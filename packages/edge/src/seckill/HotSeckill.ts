@@ -116,6 +116,21 @@ export const make = (metrics: HttpMetrics) =>
       }
       const refuse = (error: FloodgateError): void => reply(Reply.failure(error, exchange.language))
 
+      /**
+       * For whoever has the answer's x-trace-id: every accepted wish, recorded or not, and there are never more of them than
+       * pieces. Those that got nothing are counted, not told.
+       */
+      const tellReserved = (user: User, payload: SeckillPayload, order_num: string): void => {
+        run(
+          Effect.annotateLogs(Effect.logInfo("reserved"), {
+            trace_id: exchange.traceId,
+            user_id: user.userId,
+            product_id: payload.product_id,
+            order_num,
+          }),
+        )
+      }
+
       const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {
         span.attribute("user_id", user.userId)
         span.attribute("product_id", payload.product_id)
@@ -129,7 +144,10 @@ export const make = (metrics: HttpMetrics) =>
           traceparent: span.traceparent,
           answer: (outcome) =>
             attempt(() => {
-              if (outcome.code === ReserveCode.RESERVED) experiments.happened(user.userId, "accepted")
+              if (outcome.code === ReserveCode.RESERVED) {
+                experiments.happened(user.userId, "accepted")
+                tellReserved(user, payload, outcome.orderNum)
+              }
               if (HAS_BOUGHT.has(outcome.code)) marks.bought(payload.product_id, user.userId)
               if (!ReserveAnswer.isKnown(outcome.code)) {
                 run(Effect.logError(`inventory answered a reservation with the unknown code ${outcome.code}`))

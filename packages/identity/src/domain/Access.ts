@@ -31,6 +31,7 @@ export const access: Record<Method, Rule> = {
   batchGetUsers: { services: ["edge"], users: "user:read" },
   listUsers: { services: [], users: "user:read" },
   setRoles: { services: ["stack"], users: "user:roles" },
+  grantFirstAdmin: { services: ["stack"], users: "nobody" },
   banUser: { services: [], users: "user:ban" },
   unbanUser: { services: [], users: "user:ban" },
   exportUser: { services: [], users: "self" },

@@ -2,7 +2,7 @@
 import {
   Forbidden,
   InvalidInput,
-  type NotFound,
+  NotFound,
   StaleVersion,
   UsernameTaken,
   WrongState,
@@ -79,6 +79,12 @@ export class UserStore extends Context.Tag("@floodgate/identity/store/UserStore"
     readonly setRoles: (
       edit: Edit & { readonly roles: ReadonlyArray<string> },
     ) => Effect.Effect<User, EditError>
+    /**
+     * Adds the role `admin` to the account of this name, as long as no account has it: how a new installation comes to
+     * its first administrator. Recorded as any change of roles; nothing is changed where the account has the role
+     * already. WrongState: "administered" where another has it, "banned" where the account is.
+     */
+    readonly grantFirstAdmin: (username: string) => Effect.Effect<User, NotFound | WrongState | MysqlError>
     /** Ends every session and refuses new ones, until `untilMs` (Unix ms; 0: until it is lifted). */
     readonly ban: (edit: Edit & { readonly untilMs: number }) => Effect.Effect<User, EditError | InvalidInput>
     readonly unban: (edit: Edit) => Effect.Effect<User, EditError>
@@ -155,6 +161,18 @@ const make = Effect.gen(function* () {
       .pipe(retryConflicts)
 
   const wrongState = (user: User): WrongState => new WrongState({ state: user.state })
+
+  /** Makes these the roles of a locked account. */
+  const toRoles = Effect.fnUntraced(function* (before: User, roles: ReadonlyArray<string>) {
+    if (before.state === "erased") return yield* wrongState(before)
+    const wanted = [...new Set(roles)].sort()
+    if (wanted.join() === before.roles.join()) return undefined
+    yield* sql`DELETE FROM role_binding WHERE user_id = ${before.id}`
+    yield* sql`INSERT INTO role_binding (user_id, role)
+      SELECT ${before.id}, role FROM JSON_TABLE(${JSON.stringify(wanted)}, '$[*]'
+        COLUMNS (role VARCHAR(16) PATH '$')) wanted`
+    return { revocation: "roles" as const, before: { roles: before.roles }, after: { roles: wanted } }
+  })
 
   /** Whether the account's hash is still the verified one; its row stays locked. */
   const isStill = ({ userId, passwordHash }: Verified) =>
@@ -256,19 +274,37 @@ const make = Effect.gen(function* () {
     }),
 
     setRoles: Effect.fn("UserStore.setRoles")((asked) =>
-      edit("user.roles", asked, (before) =>
-        Effect.gen(function* () {
-          if (before.state === "erased") return yield* wrongState(before)
-          const wanted = [...new Set(asked.roles)].sort()
-          if (wanted.join() === before.roles.join()) return undefined
-          yield* sql`DELETE FROM role_binding WHERE user_id = ${asked.userId}`
-          yield* sql`INSERT INTO role_binding (user_id, role)
-            SELECT ${asked.userId}, role FROM JSON_TABLE(${JSON.stringify(wanted)}, '$[*]'
-              COLUMNS (role VARCHAR(16) PATH '$')) wanted`
-          return { revocation: "roles", before: { roles: before.roles }, after: { roles: wanted } }
-        }),
-      ),
+      edit("user.roles", asked, (before) => toRoles(before, asked.roles)),
     ),
+
+    grantFirstAdmin: Effect.fn("UserStore.grantFirstAdmin")(function* (username) {
+      const [named] = yield* mysql.run(
+        "UserStore.grantFirstAdmin.find",
+        sql<{ readonly id: number }>`SELECT id FROM user WHERE username = ${username}`,
+      )
+      if (named === undefined) return yield* new NotFound()
+      const asked: Edit = {
+        userId: named.id,
+        reason: "the first administrator",
+        requestId: "",
+        version: 0,
+        caller: undefined,
+      }
+      return yield* edit("user.roles", asked, (before) =>
+        Effect.gen(function* () {
+          // Two that are asked for at once come one after the other here: the oldest account is everybody's lock.
+          yield* sql`SELECT id FROM user ORDER BY id LIMIT 1 FOR UPDATE`
+          if (before.roles.includes("admin")) return undefined
+          const admins = yield* sql`SELECT 1 FROM role_binding WHERE role = 'admin' LIMIT 1`
+          if (admins.length > 0) return yield* new WrongState({ state: "administered" })
+          if (before.state !== "active") return yield* wrongState(before)
+          return yield* toRoles(before, [...before.roles, "admin"])
+        }),
+      ).pipe(
+        // A service asks, and of whatever version: neither is refused.
+        Effect.catchTags({ Forbidden: Effect.die, StaleVersion: Effect.die }),
+      )
+    }),
 
     ban: Effect.fn("UserStore.ban")((asked) =>
       edit("user.ban", asked, (before) =>

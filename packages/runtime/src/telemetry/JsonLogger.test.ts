@@ -63,6 +63,19 @@ describe("a log line", () => {
     }),
   )
 
+  it.effect("takes its trace from an annotation where there is no span, and only there", () =>
+    Effect.gen(function* () {
+      const told = Effect.annotateLogs(Effect.logInfo("x"), "trace_id", "f".repeat(32))
+      const [alone, within] = yield* logged(
+        Effect.zipRight(told, TraceContext.withParent(`00-${TRACE}-${SPAN}-01`)(told)),
+      )
+      assert.strictEqual(alone?.["trace_id"], "f".repeat(32))
+      assert.notProperty(alone, "trace_id_")
+      assert.strictEqual(within?.["trace_id"], TRACE)
+      assert.strictEqual(within?.["trace_id_"], "f".repeat(32))
+    }),
+  )
+
   it.effect("keeps a cause's stack in one field", () =>
     Effect.gen(function* () {
       const [record] = yield* logged(

@@ -22,7 +22,10 @@ import * as TraceContext from "./TraceContext.ts"
 /** The longest text of one field, in characters; a longer one is cut and says so. */
 export const MAX_TEXT = 16_384
 
-/** Fields that an annotation can't take over; one that is called so is written as `<name>_`. */
+/**
+ * Fields that an annotation can't take over; one that is called so is written as `<name>_`. But where no span is, and only
+ * there, an annotation may say the trace.
+ */
 const RESERVED = new Set(["time", "level", "service", "msg", "trace_id", "span_id", "error"])
 
 const levelName = (level: LogLevel.LogLevel): string =>
@@ -97,7 +100,8 @@ const record = (service: string, options: Logger.Logger.Options<unknown>): Recor
     }
     if (HashMap.size(options.annotations) > 0) {
       for (const [key, value] of options.annotations) {
-        fields[RESERVED.has(key) ? `${key}_` : key] = plain(value)
+        const taken = RESERVED.has(key) && !(key === "trace_id" && ids === undefined)
+        fields[taken ? `${key}_` : key] = plain(value)
       }
     }
     if (List.isCons(options.spans)) {

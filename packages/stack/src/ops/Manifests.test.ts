@@ -8,6 +8,7 @@ import { DRAIN_BOUND_MS } from "@floodgate/runtime/lifecycle/Main"
 import { validate as validateDockerfile } from "dockerfile-utils"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { parse, parseAllDocuments } from "yaml"
+import * as FirstAdmin from "../FirstAdmin.ts"
 import * as Requirements from "../Requirements.ts"
 import { facts, isService, type Service, services } from "../Services.ts"
 import * as ComposeLint from "./ComposeLint.ts"
@@ -53,6 +54,13 @@ const startsInProd = async (service: Service, env: Record<string, string>): Prom
   expect(env["APP_ENV"]).toBe("prod")
   await Requirements.check({ FLOODGATE_ROOT: root, ...env }, new Set([service]))
   for (const key of Object.keys(env)) expect(knownKeys, `${service}: ${key} is no key of ours`).toContain(key)
+}
+
+/** A job that asks identity and can't reach it says so; one that lacks a key says that. */
+const asksIdentity = async (env: Record<string, string>): Promise<void> => {
+  const nobodyThere = { FLOODGATE_ROOT: root, ...env, IDENTITY_URL: "127.0.0.1:1" }
+  await expect(FirstAdmin.grant(nobodyThere, "somebody")).rejects.toThrow(/reached|unavailable/i)
+  for (const key of Object.keys(env)) expect(knownKeys, `${key} is no key of ours`).toContain(key)
 }
 
 const imageOf = (image: string) => ({ tag: /:([^:/]+)$/.exec(image)?.[1] })
@@ -114,7 +122,7 @@ describe("ops/compose.yaml", () => {
 
   it("pins every image, and bounds every container", () => {
     for (const [name, { image, deploy }] of Object.entries(compose.services)) {
-      expect(imageOf(filledIn(image)).tag, name).toMatch(/^v?\d+\.\d+/)
+      expect(imageOf(filledIn(image)).tag, name).toMatch(/^v?\d+\.\d+\.\d+(-[a-z]+)?$/)
       expect(deploy?.resources?.limits, name).toMatchObject({
         cpus: expect.any(String),
         memory: expect.any(String),
@@ -154,6 +162,21 @@ describe("ops/compose.yaml", () => {
     await expect(startsInProd("ordering", env)).rejects.toThrow(/ORDER_NUM_KEY/)
   })
 
+  it("the first administrator is made by a job that runs only when it is asked for, and has nothing but the credential", async () => {
+    const job = compose.services["first-admin"] as ComposeService & {
+      readonly profiles: ReadonlyArray<string>
+      readonly entrypoint: ReadonlyArray<string>
+    }
+    expect(job.profiles).toEqual(["first-admin"])
+    // Words of `compose run` come behind these.
+    expect(job.entrypoint).toEqual(["node", "--enable-source-maps", "job.js", "admin"])
+    expect(job.secrets).toEqual(["service-credential.json"])
+    expect(job.environment?.["IDENTITY_URL"]).toBe(
+      processes.find(([name]) => name === "edge-1")?.[1].environment?.["IDENTITY_URL"],
+    )
+    await asksIdentity(withSecrets(job.environment ?? {}, new Set(job.secrets)))
+  })
+
   it("Prometheus scrapes the ops port of each process", () => {
     const groups = JSON.parse(read("ops", "prometheus", "targets", "floodgate.json")) as ReadonlyArray<{
       targets: ReadonlyArray<string>
@@ -176,7 +199,9 @@ describe("ops/kubernetes", () => {
       .resources
   const files = [
     ...resourcesOf(folder).map((file) => path.join(folder, file)),
-    ...resourcesOf(path.join(folder, "jobs")).map((file) => path.join(folder, "jobs", file)),
+    ...["jobs", "admin"].flatMap((of) =>
+      resourcesOf(path.join(folder, of)).map((file) => path.join(folder, of, file)),
+    ),
   ]
   const manifests = files.flatMap((file) =>
     parseAllDocuments(fs.readFileSync(file, "utf8")).map((one) => one.toJS() as Kubernetes.Manifest),
@@ -250,6 +275,27 @@ describe("ops/kubernetes", () => {
     }
   })
 
+  it("the first administrator's job reaches identity, with nothing but the credential", async () => {
+    const { data } = named("ConfigMap", "floodgate")
+    const { spec, metadata } = named("Job", "first-admin").spec.template
+    const [container] = spec.containers
+    expect(container.args).toEqual(["job.js", "admin"])
+    const [credential, who] = container.env
+    expect(who).toEqual({
+      name: "FIRST_ADMIN",
+      valueFrom: { configMapKeyRef: { name: "first-admin", key: "username" } },
+    })
+    const mounted = new Set<string>(spec.volumes[0].secret.items.map((item: any) => item.key))
+    expect([...mounted]).toEqual(["service-credential.json"])
+    await asksIdentity(
+      withSecrets({ ...data, [credential.name]: credential.value, FIRST_ADMIN: "somebody" }, mounted),
+    )
+    const [callers] = named("NetworkPolicy", "identity").spec.ingress
+    expect(callers.from.map((one: any) => one.podSelector.matchLabels)).toContainEqual({
+      "app.kubernetes.io/name": metadata.labels["app.kubernetes.io/name"],
+    })
+  })
+
   it("the peers' addresses are the services', and what prod has in common is told", () => {
     const { data } = named("ConfigMap", "floodgate")
     for (const service of deployed.filter((name) => name !== "edge")) {
@@ -257,6 +303,33 @@ describe("ops/kubernetes", () => {
     }
     for (const [key, value] of EnvFile.parse(read("ops", "config", "prod.env")).values) {
       expect(data[key], key).toBe(value)
+    }
+  })
+})
+
+describe(".env.example", () => {
+  const { values } = EnvFile.parse(read(".env.example"))
+  /** Those of third parties' stand-ins are for dev. */
+  const filled = [...values].filter(([key, value]) => value !== "" && !key.includes("SANDBOX"))
+
+  it("names every key that a process needs", async () => {
+    const made = new Set(fs.readdirSync(secrets))
+    const env = withSecrets(Object.fromEntries(filled), made)
+    for (const service of deployed) await startsInProd(service, env)
+    const { KEY_ENCRYPTION_KEY_FILE: _, ...less } = env
+    await expect(startsInProd("payment", less)).rejects.toThrow(/KEY_ENCRYPTION_KEY/)
+  })
+
+  it("every secret in it has its row in the guide about keys", () => {
+    const guide = read("docs", "guides", "keys.md")
+    const section = /^# --- Secrets -+$([\s\S]*?)^# --- /m.exec(read(".env.example"))?.[1] ?? ""
+    const keys = [...section.matchAll(/^([A-Z_]+?)(?:_FILE)?=/gm)].map(([, key = ""]) => key)
+    expect(keys.length).toBeGreaterThan(8)
+    for (const key of keys) {
+      // What says where something is holds no secret itself.
+      if (key === "AUDIT_HEAD" || key === "AUDIT_PUBLIC_KEYS") continue
+      const name = key.replace(/_SANDBOX$/, "_<CHANNEL>")
+      expect(guide.includes(`\`${name}\``) || guide.includes(`\`${name}_FILE\``), name).toBe(true)
     }
   })
 })

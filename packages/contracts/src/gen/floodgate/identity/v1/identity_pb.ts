@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file floodgate/identity/v1/identity.proto.
  */
 export const file_floodgate_identity_v1_identity: GenFile = /*@__PURE__*/
-  fileDesc("CiRmbG9vZGdhdGUvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWZsb29kZ2F0ZS5pZGVudGl0eS52MSI1Cg9SZWdpc3RlclJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiMgoMTG9naW5SZXF1ZXN0EhAKCHVzZXJuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIicKDlJlZnJlc2hSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiJgoNTG9nb3V0UmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhAKDkxvZ291dFJlc3BvbnNlIiMKEExvZ291dEFsbFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCITChFMb2dvdXRBbGxSZXNwb25zZSJUChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIUCgxvbGRfcGFzc3dvcmQYAiABKAkSFAoMbmV3X3Bhc3N3b3JkGAMgASgJIhgKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2Ui+gEKBFVzZXISCgoCaWQYASABKAQSEAoIdXNlcm5hbWUYAiABKAkSDQoFcm9sZXMYAyADKAkSDwoHYmFsYW5jZRgEIAEoAxIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDXVwZGF0ZWRfYXRfbXMYBiABKAMSMgoFc3RhdGUYByABKA4yIy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlEhUKDWJhbm5lZF9yZWFzb24YCCABKAkSGQoMYmFuX3VudGlsX21zGAkgASgDSACIAQESDwoHdmVyc2lvbhgKIAEoBEIPCg1fYmFuX3VudGlsX21zInUKB1Nlc3Npb24SFAoMYWNjZXNzX3Rva2VuGAEgASgJEhUKDXJlZnJlc2hfdG9rZW4YAiABKAkSEgoKZXhwaXJlc19pbhgDIAEoDRIpCgR1c2VyGAQgASgLMhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiIQoOR2V0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCIoChRCYXRjaEdldFVzZXJzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoBCJDChVCYXRjaEdldFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciJmCg9TZXRSb2xlc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBINCgVyb2xlcxgCIAMoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgEIoQBChBMaXN0VXNlcnNSZXF1ZXN0EgkKAXEYASABKAkSEwoGYmFubmVkGAIgASgISACIAQESEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkSDwoHZnJvbV9tcxgFIAEoAxINCgV0b19tcxgGIAEoA0IJCgdfYmFubmVkIlgKEUxpc3RVc2Vyc1Jlc3BvbnNlEioKBXVzZXJzGAEgAygLMhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImgKDkJhblVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoBBIQCgh1bnRpbF9tcxgFIAEoAyJYChBVbmJhblVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoBCIkChFFeHBvcnRVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIisKEkV4cG9ydFVzZXJSZXNwb25zZRIVCg1kb2N1bWVudF9qc29uGAEgASgJIjUKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIQCghwYXNzd29yZBgCIAEoCSITChFFcmFzZVVzZXJSZXNwb25zZSI3ChFSb3RhdGVLZXlzUmVxdWVzdBIOCgZyZWFzb24YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSJPChJSb3RhdGVLZXlzUmVzcG9uc2USCwoDa2lkGAEgASgJEhUKDWNyZWF0ZWRfYXRfbXMYAiABKAMSFQoNc2lnbnNfZnJvbV9tcxgDIAEoAyIwChZMaXN0UmV2b2NhdGlvbnNSZXF1ZXN0EhYKDnNpbmNlX3JldmlzaW9uGAEgASgEIpIBCgpSZXZvY2F0aW9uEg8KB3VzZXJfaWQYASABKAQSFQoNbm90X2JlZm9yZV9tcxgCIAEoAxIOCgZyZWFzb24YAyABKAkSDgoGYmFubmVkGAQgASgIEhkKDGJhbl91bnRpbF9tcxgFIAEoA0gAiAEBEhAKCHJldmlzaW9uGAYgASgEQg8KDV9iYW5fdW50aWxfbXMibQoXTGlzdFJldm9jYXRpb25zUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSMgoHZW50cmllcxgCIAMoCzIhLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5SZXZvY2F0aW9uEgwKBG1vcmUYAyABKAgiGQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QiLAoYV2F0Y2hSZXZvY2F0aW9uc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIhAKDkdldEp3a3NSZXF1ZXN0IiQKD0dldEp3a3NSZXNwb25zZRIRCglqd2tzX2pzb24YASABKAkiIwoQR2V0V2FsbGV0UmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEIjwKBldhbGxldBIPCgd1c2VyX2lkGAEgASgEEg8KB2JhbGFuY2UYAiABKAMSEAoIY3VycmVuY3kYAyABKAkiUgoYTGlzdFdhbGxldEVudHJpZXNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkioAEKC1dhbGxldEVudHJ5EgoKAmlkGAEgASgEEjQKBGtpbmQYAiABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEg4KBmFtb3VudBgDIAEoAxIVCg1iYWxhbmNlX2FmdGVyGAQgASgDEhEKCW9yZGVyX251bRgFIAEoCRIVCg1jcmVhdGVkX2F0X21zGAYgASgDImkKGUxpc3RXYWxsZXRFbnRyaWVzUmVzcG9uc2USMwoHZW50cmllcxgBIAMoCzIiLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibgoSRGViaXRXYWxsZXRSZXF1ZXN0EhIKCnBheW1lbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoBBIOCgZhbW91bnQYAyABKAMSEAoIY3VycmVuY3kYBCABKAkSEQoJb3JkZXJfbnVtGAUgASgJIjcKEFZvaWREZWJpdFJlcXVlc3QSEgoKcGF5bWVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgEIokBCg5XYWxsZXREZWNpc2lvbhISCgpwYXltZW50X2lkGAEgASgJEjUKB291dGNvbWUYAiABKA4yJC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0T3V0Y29tZRIVCg1iYWxhbmNlX2FmdGVyGAMgASgDEhUKDWRlY2lkZWRfYXRfbXMYBCABKAMipAEKE0NyZWRpdFdhbGxldFJlcXVlc3QSEQoJY3JlZGl0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQSDgoGYW1vdW50GAMgASgDEhAKCGN1cnJlbmN5GAQgASgJEjQKBGtpbmQYBSABKA4yJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RW50cnlLaW5kEhEKCW9yZGVyX251bRgGIAEoCSJRChZHZXRXYWxsZXRMZWRnZXJSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygEEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIkYKC1dhbGxldEJvb2tzEg8KB3VzZXJfaWQYASABKAQSDwoHYmFsYW5jZRgCIAEoAxIVCg1lbnRyaWVzX3RvdGFsGAMgASgDImcKF0dldFdhbGxldExlZGdlclJlc3BvbnNlEjMKB3dhbGxldHMYASADKAsyIi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0Qm9va3MSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlgKGkxpc3RXYWxsZXREZWNpc2lvbnNSZXF1ZXN0EhMKC3BheW1lbnRfaWRzGAEgAygJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIqUBChRXYWxsZXREZWNpc2lvblJlY29yZBISCgpwYXltZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQSNQoHb3V0Y29tZRgDIAEoDjIkLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRPdXRjb21lEg4KBmFtb3VudBgEIAEoAxIRCglvcmRlcl9udW0YBSABKAkSDgoGYWdlX21zGAYgASgDInYKG0xpc3RXYWxsZXREZWNpc2lvbnNSZXNwb25zZRI+CglkZWNpc2lvbnMYASADKAsyKy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RGVjaXNpb25SZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKnsKDEFjY291bnRTdGF0ZRIdChlBQ0NPVU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUQUNDT1VOVF9TVEFURV9BQ1RJVkUQARIYChRBQ0NPVU5UX1NUQVRFX0JBTk5FRBACEhgKFEFDQ09VTlRfU1RBVEVfRVJBU0VEEAMqrAEKD1dhbGxldEVudHJ5S2luZBIhCh1XQUxMRVRfRU5UUllfS0lORF9VTlNQRUNJRklFRBAAEhsKF1dBTExFVF9FTlRSWV9LSU5EX1RPUFVQEAESHQoZV0FMTEVUX0VOVFJZX0tJTkRfUEFZTUVOVBACEhwKGFdBTExFVF9FTlRSWV9LSU5EX1JFRlVORBADEhwKGFdBTExFVF9FTlRSWV9LSU5EX0FESlVTVBAEKoEBCg1XYWxsZXRPdXRjb21lEh4KGldBTExFVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGgoWV0FMTEVUX09VVENPTUVfREVCSVRFRBABEhsKF1dBTExFVF9PVVRDT01FX0RFQ0xJTkVEEAISFwoTV0FMTEVUX09VVENPTUVfVk9JRBADMr4UCg9JZGVudGl0eVNlcnZpY2USTwoIUmVnaXN0ZXISJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUmVnaXN0ZXJSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXISTAoFTG9naW4SIy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9naW5SZXF1ZXN0Gh4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLlNlc3Npb24SUAoHUmVmcmVzaBIlLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5SZWZyZXNoUmVxdWVzdBoeLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5TZXNzaW9uEloKBkxvZ291dBIkLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dvdXRSZXF1ZXN0GiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ291dFJlc3BvbnNlIgOQAgISYwoJTG9nb3V0QWxsEicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ291dEFsbFJlcXVlc3QaKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9nb3V0QWxsUmVzcG9uc2UiA5ACAhJtCg5DaGFuZ2VQYXNzd29yZBIsLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5DaGFuZ2VQYXNzd29yZFJlcXVlc3QaLS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQ2hhbmdlUGFzc3dvcmRSZXNwb25zZRJSCgdHZXRVc2VyEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFVzZXJSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACARJvCg1CYXRjaEdldFVzZXJzEisuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhdGNoR2V0VXNlcnNSZXF1ZXN0GiwuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhdGNoR2V0VXNlcnNSZXNwb25zZSIDkAIBEmMKCUxpc3RVc2VycxInLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0VXNlcnNSZXF1ZXN0GiguZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIgOQAgESVAoIU2V0Um9sZXMSJi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuU2V0Um9sZXNSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACAhJSCgdCYW5Vc2VyEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhblVzZXJSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACAhJWCglVbmJhblVzZXISJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVW5iYW5Vc2VyUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgISZgoKRXhwb3J0VXNlchIoLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FeHBvcnRVc2VyUmVxdWVzdBopLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FeHBvcnRVc2VyUmVzcG9uc2UiA5ACARJeCglFcmFzZVVzZXISJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRXJhc2VVc2VyUmVxdWVzdBooLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FcmFzZVVzZXJSZXNwb25zZRJdCgdHZXRKd2tzEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldEp3a3NSZXF1ZXN0GiYuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldEp3a3NSZXNwb25zZSIDkAIBEmYKClJvdGF0ZUtleXMSKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUm90YXRlS2V5c1JlcXVlc3QaKS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUm90YXRlS2V5c1Jlc3BvbnNlIgOQAgISdQoPTGlzdFJldm9jYXRpb25zEi0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RSZXZvY2F0aW9uc1JlcXVlc3QaLi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFJldm9jYXRpb25zUmVzcG9uc2UiA5ACARJ6ChBXYXRjaFJldm9jYXRpb25zEi4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0Gi8uZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIDkAIBMAESWAoJR2V0V2FsbGV0EicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFdhbGxldFJlcXVlc3QaHS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0IgOQAgESewoRTGlzdFdhbGxldEVudHJpZXMSLy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFdhbGxldEVudHJpZXNSZXF1ZXN0GjAuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RXYWxsZXRFbnRyaWVzUmVzcG9uc2UiA5ACARJkCgtEZWJpdFdhbGxldBIpLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5EZWJpdFdhbGxldFJlcXVlc3QaJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RGVjaXNpb24iA5ACAhJgCglWb2lkRGViaXQSJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVm9pZERlYml0UmVxdWVzdBolLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXREZWNpc2lvbiIDkAICEmMKDENyZWRpdFdhbGxldBIqLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5DcmVkaXRXYWxsZXRSZXF1ZXN0GiIuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldEVudHJ5IgOQAgISdQoPR2V0V2FsbGV0TGVkZ2VyEi0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFdhbGxldExlZGdlclJlcXVlc3QaLi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuR2V0V2FsbGV0TGVkZ2VyUmVzcG9uc2UiA5ACARKBAQoTTGlzdFdhbGxldERlY2lzaW9ucxIxLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RGVjaXNpb25zUmVxdWVzdBoyLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RGVjaXNpb25zUmVzcG9uc2UiA5ACARJdCglMaXN0QXVkaXQSJC5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVxdWVzdBolLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_floodgate_audit_v1_audit]);
+  fileDesc("CiRmbG9vZGdhdGUvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWZsb29kZ2F0ZS5pZGVudGl0eS52MSI1Cg9SZWdpc3RlclJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiMgoMTG9naW5SZXF1ZXN0EhAKCHVzZXJuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIicKDlJlZnJlc2hSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiJgoNTG9nb3V0UmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhAKDkxvZ291dFJlc3BvbnNlIiMKEExvZ291dEFsbFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCITChFMb2dvdXRBbGxSZXNwb25zZSJUChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIUCgxvbGRfcGFzc3dvcmQYAiABKAkSFAoMbmV3X3Bhc3N3b3JkGAMgASgJIhgKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2Ui+gEKBFVzZXISCgoCaWQYASABKAQSEAoIdXNlcm5hbWUYAiABKAkSDQoFcm9sZXMYAyADKAkSDwoHYmFsYW5jZRgEIAEoAxIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDXVwZGF0ZWRfYXRfbXMYBiABKAMSMgoFc3RhdGUYByABKA4yIy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlEhUKDWJhbm5lZF9yZWFzb24YCCABKAkSGQoMYmFuX3VudGlsX21zGAkgASgDSACIAQESDwoHdmVyc2lvbhgKIAEoBEIPCg1fYmFuX3VudGlsX21zInUKB1Nlc3Npb24SFAoMYWNjZXNzX3Rva2VuGAEgASgJEhUKDXJlZnJlc2hfdG9rZW4YAiABKAkSEgoKZXhwaXJlc19pbhgDIAEoDRIpCgR1c2VyGAQgASgLMhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiIQoOR2V0VXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBCIoChRCYXRjaEdldFVzZXJzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoBCJDChVCYXRjaEdldFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciJmCg9TZXRSb2xlc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBINCgVyb2xlcxgCIAMoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgEIioKFkdyYW50Rmlyc3RBZG1pblJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkihAEKEExpc3RVc2Vyc1JlcXVlc3QSCQoBcRgBIAEoCRITCgZiYW5uZWQYAiABKAhIAIgBARIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCRIPCgdmcm9tX21zGAUgASgDEg0KBXRvX21zGAYgASgDQgkKB19iYW5uZWQiWAoRTGlzdFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaAoOQmFuVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIOCgZyZWFzb24YAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgEEhAKCHVudGlsX21zGAUgASgDIlgKEFVuYmFuVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIOCgZyZWFzb24YAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgEIiQKEUV4cG9ydFVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQiKwoSRXhwb3J0VXNlclJlc3BvbnNlEhUKDWRvY3VtZW50X2pzb24YASABKAkiNQoQRXJhc2VVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgEEhAKCHBhc3N3b3JkGAIgASgJIhMKEUVyYXNlVXNlclJlc3BvbnNlIjcKEVJvdGF0ZUtleXNSZXF1ZXN0Eg4KBnJlYXNvbhgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIk8KElJvdGF0ZUtleXNSZXNwb25zZRILCgNraWQYASABKAkSFQoNY3JlYXRlZF9hdF9tcxgCIAEoAxIVCg1zaWduc19mcm9tX21zGAMgASgDIjAKFkxpc3RSZXZvY2F0aW9uc1JlcXVlc3QSFgoOc2luY2VfcmV2aXNpb24YASABKAQikgEKClJldm9jYXRpb24SDwoHdXNlcl9pZBgBIAEoBBIVCg1ub3RfYmVmb3JlX21zGAIgASgDEg4KBnJlYXNvbhgDIAEoCRIOCgZiYW5uZWQYBCABKAgSGQoMYmFuX3VudGlsX21zGAUgASgDSACIAQESEAoIcmV2aXNpb24YBiABKARCDwoNX2Jhbl91bnRpbF9tcyJtChdMaXN0UmV2b2NhdGlvbnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIyCgdlbnRyaWVzGAIgAygLMiEuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJldm9jYXRpb24SDAoEbW9yZRgDIAEoCCIZChdXYXRjaFJldm9jYXRpb25zUmVxdWVzdCIsChhXYXRjaFJldm9jYXRpb25zUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiEAoOR2V0Sndrc1JlcXVlc3QiJAoPR2V0Sndrc1Jlc3BvbnNlEhEKCWp3a3NfanNvbhgBIAEoCSIjChBHZXRXYWxsZXRSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAQiPAoGV2FsbGV0Eg8KB3VzZXJfaWQYASABKAQSDwoHYmFsYW5jZRgCIAEoAxIQCghjdXJyZW5jeRgDIAEoCSJSChhMaXN0V2FsbGV0RW50cmllc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoBBIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSKgAQoLV2FsbGV0RW50cnkSCgoCaWQYASABKAQSNAoEa2luZBgCIAEoDjImLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeUtpbmQSDgoGYW1vdW50GAMgASgDEhUKDWJhbGFuY2VfYWZ0ZXIYBCABKAMSEQoJb3JkZXJfbnVtGAUgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMiaQoZTGlzdFdhbGxldEVudHJpZXNSZXNwb25zZRIzCgdlbnRyaWVzGAEgAygLMiIuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJuChJEZWJpdFdhbGxldFJlcXVlc3QSEgoKcGF5bWVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgEEg4KBmFtb3VudBgDIAEoAxIQCghjdXJyZW5jeRgEIAEoCRIRCglvcmRlcl9udW0YBSABKAkiNwoQVm9pZERlYml0UmVxdWVzdBISCgpwYXltZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAQiiQEKDldhbGxldERlY2lzaW9uEhIKCnBheW1lbnRfaWQYASABKAkSNQoHb3V0Y29tZRgCIAEoDjIkLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRPdXRjb21lEhUKDWJhbGFuY2VfYWZ0ZXIYAyABKAMSFQoNZGVjaWRlZF9hdF9tcxgEIAEoAyKkAQoTQ3JlZGl0V2FsbGV0UmVxdWVzdBIRCgljcmVkaXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoBBIOCgZhbW91bnQYAyABKAMSEAoIY3VycmVuY3kYBCABKAkSNAoEa2luZBgFIAEoDjImLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRFbnRyeUtpbmQSEQoJb3JkZXJfbnVtGAYgASgJIlEKFkdldFdhbGxldExlZGdlclJlcXVlc3QSEAoIdXNlcl9pZHMYASADKAQSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiRgoLV2FsbGV0Qm9va3MSDwoHdXNlcl9pZBgBIAEoBBIPCgdiYWxhbmNlGAIgASgDEhUKDWVudHJpZXNfdG90YWwYAyABKAMiZwoXR2V0V2FsbGV0TGVkZ2VyUmVzcG9uc2USMwoHd2FsbGV0cxgBIAMoCzIiLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXRCb29rcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWAoaTGlzdFdhbGxldERlY2lzaW9uc1JlcXVlc3QSEwoLcGF5bWVudF9pZHMYASADKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkipQEKFFdhbGxldERlY2lzaW9uUmVjb3JkEhIKCnBheW1lbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoBBI1CgdvdXRjb21lGAMgASgOMiQuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldE91dGNvbWUSDgoGYW1vdW50GAQgASgDEhEKCW9yZGVyX251bRgFIAEoCRIOCgZhZ2VfbXMYBiABKAMidgobTGlzdFdhbGxldERlY2lzaW9uc1Jlc3BvbnNlEj4KCWRlY2lzaW9ucxgBIAMoCzIrLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXREZWNpc2lvblJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqewoMQWNjb3VudFN0YXRlEh0KGUFDQ09VTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRBQ0NPVU5UX1NUQVRFX0FDVElWRRABEhgKFEFDQ09VTlRfU1RBVEVfQkFOTkVEEAISGAoUQUNDT1VOVF9TVEFURV9FUkFTRUQQAyqsAQoPV2FsbGV0RW50cnlLaW5kEiEKHVdBTExFVF9FTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASGwoXV0FMTEVUX0VOVFJZX0tJTkRfVE9QVVAQARIdChlXQUxMRVRfRU5UUllfS0lORF9QQVlNRU5UEAISHAoYV0FMTEVUX0VOVFJZX0tJTkRfUkVGVU5EEAMSHAoYV0FMTEVUX0VOVFJZX0tJTkRfQURKVVNUEAQqgQEKDVdhbGxldE91dGNvbWUSHgoaV0FMTEVUX09VVENPTUVfVU5TUEVDSUZJRUQQABIaChZXQUxMRVRfT1VUQ09NRV9ERUJJVEVEEAESGwoXV0FMTEVUX09VVENPTUVfREVDTElORUQQAhIXChNXQUxMRVRfT1VUQ09NRV9WT0lEEAMyohUKD0lkZW50aXR5U2VydmljZRJPCghSZWdpc3RlchImLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5SZWdpc3RlclJlcXVlc3QaGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlchJMCgVMb2dpbhIjLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dpblJlcXVlc3QaHi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuU2Vzc2lvbhJQCgdSZWZyZXNoEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlJlZnJlc2hSZXF1ZXN0Gh4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLlNlc3Npb24SWgoGTG9nb3V0EiQuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxvZ291dFJlcXVlc3QaJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9nb3V0UmVzcG9uc2UiA5ACAhJjCglMb2dvdXRBbGwSJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTG9nb3V0QWxsUmVxdWVzdBooLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Mb2dvdXRBbGxSZXNwb25zZSIDkAICEm0KDkNoYW5nZVBhc3N3b3JkEiwuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBotLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5DaGFuZ2VQYXNzd29yZFJlc3BvbnNlElIKB0dldFVzZXISJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuR2V0VXNlclJlcXVlc3QaGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciIDkAIBEm8KDUJhdGNoR2V0VXNlcnMSKy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQmF0Y2hHZXRVc2Vyc1JlcXVlc3QaLC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuQmF0Y2hHZXRVc2Vyc1Jlc3BvbnNlIgOQAgESYwoJTGlzdFVzZXJzEicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RVc2Vyc1JlcXVlc3QaKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFVzZXJzUmVzcG9uc2UiA5ACARJUCghTZXRSb2xlcxImLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5TZXRSb2xlc1JlcXVlc3QaGy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVXNlciIDkAICEmIKD0dyYW50Rmlyc3RBZG1pbhItLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5HcmFudEZpcnN0QWRtaW5SZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACAhJSCgdCYW5Vc2VyEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkJhblVzZXJSZXF1ZXN0GhsuZmxvb2RnYXRlLmlkZW50aXR5LnYxLlVzZXIiA5ACAhJWCglVbmJhblVzZXISJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVW5iYW5Vc2VyUmVxdWVzdBobLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5Vc2VyIgOQAgISZgoKRXhwb3J0VXNlchIoLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FeHBvcnRVc2VyUmVxdWVzdBopLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FeHBvcnRVc2VyUmVzcG9uc2UiA5ACARJeCglFcmFzZVVzZXISJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuRXJhc2VVc2VyUmVxdWVzdBooLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5FcmFzZVVzZXJSZXNwb25zZRJdCgdHZXRKd2tzEiUuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldEp3a3NSZXF1ZXN0GiYuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldEp3a3NSZXNwb25zZSIDkAIBEmYKClJvdGF0ZUtleXMSKC5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUm90YXRlS2V5c1JlcXVlc3QaKS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuUm90YXRlS2V5c1Jlc3BvbnNlIgOQAgISdQoPTGlzdFJldm9jYXRpb25zEi0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RSZXZvY2F0aW9uc1JlcXVlc3QaLi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFJldm9jYXRpb25zUmVzcG9uc2UiA5ACARJ6ChBXYXRjaFJldm9jYXRpb25zEi4uZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0Gi8uZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZSIDkAIBMAESWAoJR2V0V2FsbGV0EicuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFdhbGxldFJlcXVlc3QaHS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0IgOQAgESewoRTGlzdFdhbGxldEVudHJpZXMSLy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuTGlzdFdhbGxldEVudHJpZXNSZXF1ZXN0GjAuZmxvb2RnYXRlLmlkZW50aXR5LnYxLkxpc3RXYWxsZXRFbnRyaWVzUmVzcG9uc2UiA5ACARJkCgtEZWJpdFdhbGxldBIpLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5EZWJpdFdhbGxldFJlcXVlc3QaJS5mbG9vZGdhdGUuaWRlbnRpdHkudjEuV2FsbGV0RGVjaXNpb24iA5ACAhJgCglWb2lkRGViaXQSJy5mbG9vZGdhdGUuaWRlbnRpdHkudjEuVm9pZERlYml0UmVxdWVzdBolLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5XYWxsZXREZWNpc2lvbiIDkAICEmMKDENyZWRpdFdhbGxldBIqLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5DcmVkaXRXYWxsZXRSZXF1ZXN0GiIuZmxvb2RnYXRlLmlkZW50aXR5LnYxLldhbGxldEVudHJ5IgOQAgISdQoPR2V0V2FsbGV0TGVkZ2VyEi0uZmxvb2RnYXRlLmlkZW50aXR5LnYxLkdldFdhbGxldExlZGdlclJlcXVlc3QaLi5mbG9vZGdhdGUuaWRlbnRpdHkudjEuR2V0V2FsbGV0TGVkZ2VyUmVzcG9uc2UiA5ACARKBAQoTTGlzdFdhbGxldERlY2lzaW9ucxIxLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RGVjaXNpb25zUmVxdWVzdBoyLmZsb29kZ2F0ZS5pZGVudGl0eS52MS5MaXN0V2FsbGV0RGVjaXNpb25zUmVzcG9uc2UiA5ACARJdCglMaXN0QXVkaXQSJC5mbG9vZGdhdGUuYXVkaXQudjEuTGlzdEF1ZGl0UmVxdWVzdBolLmZsb29kZ2F0ZS5hdWRpdC52MS5MaXN0QXVkaXRSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_floodgate_audit_v1_audit]);
 
 /**
  * @generated from message floodgate.identity.v1.RegisterRequest
@@ -378,6 +378,23 @@ export const SetRolesRequestSchema: GenMessage<SetRolesRequest> = /*@__PURE__*/
   messageDesc(file_floodgate_identity_v1_identity, 14);
 
 /**
+ * @generated from message floodgate.identity.v1.GrantFirstAdminRequest
+ */
+export type GrantFirstAdminRequest = Message<"floodgate.identity.v1.GrantFirstAdminRequest"> & {
+  /**
+   * @generated from field: string username = 1;
+   */
+  username: string;
+};
+
+/**
+ * Describes the message floodgate.identity.v1.GrantFirstAdminRequest.
+ * Use `create(GrantFirstAdminRequestSchema)` to create a new message.
+ */
+export const GrantFirstAdminRequestSchema: GenMessage<GrantFirstAdminRequest> = /*@__PURE__*/
+  messageDesc(file_floodgate_identity_v1_identity, 15);
+
+/**
  * @generated from message floodgate.identity.v1.ListUsersRequest
  */
 export type ListUsersRequest = Message<"floodgate.identity.v1.ListUsersRequest"> & {
@@ -423,7 +440,7 @@ export type ListUsersRequest = Message<"floodgate.identity.v1.ListUsersRequest">
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 15);
+  messageDesc(file_floodgate_identity_v1_identity, 16);
 
 /**
  * @generated from message floodgate.identity.v1.ListUsersResponse
@@ -445,7 +462,7 @@ export type ListUsersResponse = Message<"floodgate.identity.v1.ListUsersResponse
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 16);
+  messageDesc(file_floodgate_identity_v1_identity, 17);
 
 /**
  * @generated from message floodgate.identity.v1.BanUserRequest
@@ -486,7 +503,7 @@ export type BanUserRequest = Message<"floodgate.identity.v1.BanUserRequest"> & {
  * Use `create(BanUserRequestSchema)` to create a new message.
  */
 export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 17);
+  messageDesc(file_floodgate_identity_v1_identity, 18);
 
 /**
  * @generated from message floodgate.identity.v1.UnbanUserRequest
@@ -520,7 +537,7 @@ export type UnbanUserRequest = Message<"floodgate.identity.v1.UnbanUserRequest">
  * Use `create(UnbanUserRequestSchema)` to create a new message.
  */
 export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 18);
+  messageDesc(file_floodgate_identity_v1_identity, 19);
 
 /**
  * @generated from message floodgate.identity.v1.ExportUserRequest
@@ -537,7 +554,7 @@ export type ExportUserRequest = Message<"floodgate.identity.v1.ExportUserRequest
  * Use `create(ExportUserRequestSchema)` to create a new message.
  */
 export const ExportUserRequestSchema: GenMessage<ExportUserRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 19);
+  messageDesc(file_floodgate_identity_v1_identity, 20);
 
 /**
  * @generated from message floodgate.identity.v1.ExportUserResponse
@@ -554,7 +571,7 @@ export type ExportUserResponse = Message<"floodgate.identity.v1.ExportUserRespon
  * Use `create(ExportUserResponseSchema)` to create a new message.
  */
 export const ExportUserResponseSchema: GenMessage<ExportUserResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 20);
+  messageDesc(file_floodgate_identity_v1_identity, 21);
 
 /**
  * @generated from message floodgate.identity.v1.EraseUserRequest
@@ -576,7 +593,7 @@ export type EraseUserRequest = Message<"floodgate.identity.v1.EraseUserRequest">
  * Use `create(EraseUserRequestSchema)` to create a new message.
  */
 export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 21);
+  messageDesc(file_floodgate_identity_v1_identity, 22);
 
 /**
  * @generated from message floodgate.identity.v1.EraseUserResponse
@@ -589,7 +606,7 @@ export type EraseUserResponse = Message<"floodgate.identity.v1.EraseUserResponse
  * Use `create(EraseUserResponseSchema)` to create a new message.
  */
 export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 22);
+  messageDesc(file_floodgate_identity_v1_identity, 23);
 
 /**
  * @generated from message floodgate.identity.v1.RotateKeysRequest
@@ -611,7 +628,7 @@ export type RotateKeysRequest = Message<"floodgate.identity.v1.RotateKeysRequest
  * Use `create(RotateKeysRequestSchema)` to create a new message.
  */
 export const RotateKeysRequestSchema: GenMessage<RotateKeysRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 23);
+  messageDesc(file_floodgate_identity_v1_identity, 24);
 
 /**
  * @generated from message floodgate.identity.v1.RotateKeysResponse
@@ -640,7 +657,7 @@ export type RotateKeysResponse = Message<"floodgate.identity.v1.RotateKeysRespon
  * Use `create(RotateKeysResponseSchema)` to create a new message.
  */
 export const RotateKeysResponseSchema: GenMessage<RotateKeysResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 24);
+  messageDesc(file_floodgate_identity_v1_identity, 25);
 
 /**
  * @generated from message floodgate.identity.v1.ListRevocationsRequest
@@ -657,7 +674,7 @@ export type ListRevocationsRequest = Message<"floodgate.identity.v1.ListRevocati
  * Use `create(ListRevocationsRequestSchema)` to create a new message.
  */
 export const ListRevocationsRequestSchema: GenMessage<ListRevocationsRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 25);
+  messageDesc(file_floodgate_identity_v1_identity, 26);
 
 /**
  * @generated from message floodgate.identity.v1.Revocation
@@ -707,7 +724,7 @@ export type Revocation = Message<"floodgate.identity.v1.Revocation"> & {
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 26);
+  messageDesc(file_floodgate_identity_v1_identity, 27);
 
 /**
  * @generated from message floodgate.identity.v1.ListRevocationsResponse
@@ -738,7 +755,7 @@ export type ListRevocationsResponse = Message<"floodgate.identity.v1.ListRevocat
  * Use `create(ListRevocationsResponseSchema)` to create a new message.
  */
 export const ListRevocationsResponseSchema: GenMessage<ListRevocationsResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 27);
+  messageDesc(file_floodgate_identity_v1_identity, 28);
 
 /**
  * @generated from message floodgate.identity.v1.WatchRevocationsRequest
@@ -751,7 +768,7 @@ export type WatchRevocationsRequest = Message<"floodgate.identity.v1.WatchRevoca
  * Use `create(WatchRevocationsRequestSchema)` to create a new message.
  */
 export const WatchRevocationsRequestSchema: GenMessage<WatchRevocationsRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 28);
+  messageDesc(file_floodgate_identity_v1_identity, 29);
 
 /**
  * @generated from message floodgate.identity.v1.WatchRevocationsResponse
@@ -768,7 +785,7 @@ export type WatchRevocationsResponse = Message<"floodgate.identity.v1.WatchRevoc
  * Use `create(WatchRevocationsResponseSchema)` to create a new message.
  */
 export const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 29);
+  messageDesc(file_floodgate_identity_v1_identity, 30);
 
 /**
  * @generated from message floodgate.identity.v1.GetJwksRequest
@@ -781,7 +798,7 @@ export type GetJwksRequest = Message<"floodgate.identity.v1.GetJwksRequest"> & {
  * Use `create(GetJwksRequestSchema)` to create a new message.
  */
 export const GetJwksRequestSchema: GenMessage<GetJwksRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 30);
+  messageDesc(file_floodgate_identity_v1_identity, 31);
 
 /**
  * @generated from message floodgate.identity.v1.GetJwksResponse
@@ -800,7 +817,7 @@ export type GetJwksResponse = Message<"floodgate.identity.v1.GetJwksResponse"> &
  * Use `create(GetJwksResponseSchema)` to create a new message.
  */
 export const GetJwksResponseSchema: GenMessage<GetJwksResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 31);
+  messageDesc(file_floodgate_identity_v1_identity, 32);
 
 /**
  * @generated from message floodgate.identity.v1.GetWalletRequest
@@ -817,7 +834,7 @@ export type GetWalletRequest = Message<"floodgate.identity.v1.GetWalletRequest">
  * Use `create(GetWalletRequestSchema)` to create a new message.
  */
 export const GetWalletRequestSchema: GenMessage<GetWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 32);
+  messageDesc(file_floodgate_identity_v1_identity, 33);
 
 /**
  * @generated from message floodgate.identity.v1.Wallet
@@ -844,7 +861,7 @@ export type Wallet = Message<"floodgate.identity.v1.Wallet"> & {
  * Use `create(WalletSchema)` to create a new message.
  */
 export const WalletSchema: GenMessage<Wallet> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 33);
+  messageDesc(file_floodgate_identity_v1_identity, 34);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletEntriesRequest
@@ -871,7 +888,7 @@ export type ListWalletEntriesRequest = Message<"floodgate.identity.v1.ListWallet
  * Use `create(ListWalletEntriesRequestSchema)` to create a new message.
  */
 export const ListWalletEntriesRequestSchema: GenMessage<ListWalletEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 34);
+  messageDesc(file_floodgate_identity_v1_identity, 35);
 
 /**
  * @generated from message floodgate.identity.v1.WalletEntry
@@ -917,7 +934,7 @@ export type WalletEntry = Message<"floodgate.identity.v1.WalletEntry"> & {
  * Use `create(WalletEntrySchema)` to create a new message.
  */
 export const WalletEntrySchema: GenMessage<WalletEntry> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 35);
+  messageDesc(file_floodgate_identity_v1_identity, 36);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletEntriesResponse
@@ -939,7 +956,7 @@ export type ListWalletEntriesResponse = Message<"floodgate.identity.v1.ListWalle
  * Use `create(ListWalletEntriesResponseSchema)` to create a new message.
  */
 export const ListWalletEntriesResponseSchema: GenMessage<ListWalletEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 36);
+  messageDesc(file_floodgate_identity_v1_identity, 37);
 
 /**
  * @generated from message floodgate.identity.v1.DebitWalletRequest
@@ -976,7 +993,7 @@ export type DebitWalletRequest = Message<"floodgate.identity.v1.DebitWalletReque
  * Use `create(DebitWalletRequestSchema)` to create a new message.
  */
 export const DebitWalletRequestSchema: GenMessage<DebitWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 37);
+  messageDesc(file_floodgate_identity_v1_identity, 38);
 
 /**
  * @generated from message floodgate.identity.v1.VoidDebitRequest
@@ -998,7 +1015,7 @@ export type VoidDebitRequest = Message<"floodgate.identity.v1.VoidDebitRequest">
  * Use `create(VoidDebitRequestSchema)` to create a new message.
  */
 export const VoidDebitRequestSchema: GenMessage<VoidDebitRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 38);
+  messageDesc(file_floodgate_identity_v1_identity, 39);
 
 /**
  * @generated from message floodgate.identity.v1.WalletDecision
@@ -1030,7 +1047,7 @@ export type WalletDecision = Message<"floodgate.identity.v1.WalletDecision"> & {
  * Use `create(WalletDecisionSchema)` to create a new message.
  */
 export const WalletDecisionSchema: GenMessage<WalletDecision> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 39);
+  messageDesc(file_floodgate_identity_v1_identity, 40);
 
 /**
  * @generated from message floodgate.identity.v1.CreditWalletRequest
@@ -1074,7 +1091,7 @@ export type CreditWalletRequest = Message<"floodgate.identity.v1.CreditWalletReq
  * Use `create(CreditWalletRequestSchema)` to create a new message.
  */
 export const CreditWalletRequestSchema: GenMessage<CreditWalletRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 40);
+  messageDesc(file_floodgate_identity_v1_identity, 41);
 
 /**
  * @generated from message floodgate.identity.v1.GetWalletLedgerRequest
@@ -1105,7 +1122,7 @@ export type GetWalletLedgerRequest = Message<"floodgate.identity.v1.GetWalletLed
  * Use `create(GetWalletLedgerRequestSchema)` to create a new message.
  */
 export const GetWalletLedgerRequestSchema: GenMessage<GetWalletLedgerRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 41);
+  messageDesc(file_floodgate_identity_v1_identity, 42);
 
 /**
  * @generated from message floodgate.identity.v1.WalletBooks
@@ -1134,7 +1151,7 @@ export type WalletBooks = Message<"floodgate.identity.v1.WalletBooks"> & {
  * Use `create(WalletBooksSchema)` to create a new message.
  */
 export const WalletBooksSchema: GenMessage<WalletBooks> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 42);
+  messageDesc(file_floodgate_identity_v1_identity, 43);
 
 /**
  * @generated from message floodgate.identity.v1.GetWalletLedgerResponse
@@ -1156,7 +1173,7 @@ export type GetWalletLedgerResponse = Message<"floodgate.identity.v1.GetWalletLe
  * Use `create(GetWalletLedgerResponseSchema)` to create a new message.
  */
 export const GetWalletLedgerResponseSchema: GenMessage<GetWalletLedgerResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 43);
+  messageDesc(file_floodgate_identity_v1_identity, 44);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletDecisionsRequest
@@ -1187,7 +1204,7 @@ export type ListWalletDecisionsRequest = Message<"floodgate.identity.v1.ListWall
  * Use `create(ListWalletDecisionsRequestSchema)` to create a new message.
  */
 export const ListWalletDecisionsRequestSchema: GenMessage<ListWalletDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 44);
+  messageDesc(file_floodgate_identity_v1_identity, 45);
 
 /**
  * @generated from message floodgate.identity.v1.WalletDecisionRecord
@@ -1233,7 +1250,7 @@ export type WalletDecisionRecord = Message<"floodgate.identity.v1.WalletDecision
  * Use `create(WalletDecisionRecordSchema)` to create a new message.
  */
 export const WalletDecisionRecordSchema: GenMessage<WalletDecisionRecord> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 45);
+  messageDesc(file_floodgate_identity_v1_identity, 46);
 
 /**
  * @generated from message floodgate.identity.v1.ListWalletDecisionsResponse
@@ -1255,7 +1272,7 @@ export type ListWalletDecisionsResponse = Message<"floodgate.identity.v1.ListWal
  * Use `create(ListWalletDecisionsResponseSchema)` to create a new message.
  */
 export const ListWalletDecisionsResponseSchema: GenMessage<ListWalletDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_floodgate_identity_v1_identity, 46);
+  messageDesc(file_floodgate_identity_v1_identity, 47);
 
 /**
  * @generated from enum floodgate.identity.v1.AccountState
@@ -1455,6 +1472,18 @@ export const IdentityService: GenService<{
   setRoles: {
     methodKind: "unary";
     input: typeof SetRolesRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * Makes an existing account an administrator, as long as no account is one: for a new installation. Repeating it for
+   * the same account changes nothing. FAILED_PRECONDITION (520) with the state "administered" where there is another
+   * administrator, "banned" where the account is.
+   *
+   * @generated from rpc floodgate.identity.v1.IdentityService.GrantFirstAdmin
+   */
+  grantFirstAdmin: {
+    methodKind: "unary";
+    input: typeof GrantFirstAdminRequestSchema;
     output: typeof UserSchema;
   },
   /**
