@@ -11,6 +11,7 @@ import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Vitals from "@floodgate/runtime/metrics/Vitals"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import { Catalog, type Managed, type Shown } from "./Catalog.ts"
@@ -360,4 +361,6 @@ export const rpc = GrpcServer.service(InventoryRpc, {
   }),
 
   listAudit: AuditList.handler,
+
+  getVitals: Vitals.handler,
 })

@@ -275,6 +275,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the sale goes: its funnel, rates, latency and what is on its way */
+        get: operations["overview.get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/payments": {
         parameters: {
             query?: never;
@@ -2120,6 +2137,72 @@ export interface components {
              * @description A positive integer that a JavaScript number holds exactly
              */
             user_id: components["schemas"]["Int"];
+        };
+        Overview: {
+            alone: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            at: string;
+            breakers: components["schemas"]["OverviewBreaker"][];
+            funnel: {
+                accepted: components["schemas"]["Int"];
+                asked: components["schemas"]["Int"];
+                cancelled: components["schemas"]["Int"] | null;
+                limited: components["schemas"]["Int"];
+                paid: components["schemas"]["Int"] | null;
+                persisted: components["schemas"]["Int"] | null;
+                sold_out: components["schemas"]["Int"];
+            };
+            lag: {
+                kafka: components["schemas"]["Int"] | null;
+                outbox: components["schemas"]["Int"] | null;
+                relay: components["schemas"]["Int"] | null;
+            };
+            latency_ms: {
+                p50: number | null;
+                p95: number | null;
+                p99: number | null;
+            };
+            rates: {
+                accepted: number;
+                asked: number;
+                errors: number;
+                paid: number | null;
+                persisted: number | null;
+                requests: number;
+            };
+            series: components["schemas"]["OverviewPoint"][];
+            step_s: components["schemas"]["Int"];
+            stock_hit_ratio: number | null;
+            unreachable: string[];
+            /** @enum {string} */
+            window: "5m" | "1h";
+        };
+        OverviewBreaker: {
+            for_ms: components["schemas"]["Int"];
+            name: string;
+            service: string;
+            /** @enum {string} */
+            state: "closed" | "open" | "half_open";
+        };
+        OverviewPoint: {
+            accepted: components["schemas"]["Int"];
+            asked: components["schemas"]["Int"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            at: string;
+            cancelled: components["schemas"]["Int"] | null;
+            errors: components["schemas"]["Int"];
+            limited: components["schemas"]["Int"];
+            p95_ms: number | null;
+            paid: components["schemas"]["Int"] | null;
+            persisted: components["schemas"]["Int"] | null;
+            requests: components["schemas"]["Int"];
+            sold_out: components["schemas"]["Int"];
         };
         PasswordPayload: {
             new_password: string;
@@ -5109,6 +5192,114 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IdempotencyMismatch"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "overview.get": {
+        parameters: {
+            query?: {
+                window?: "5m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Overview"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
             /** @description Too many requests, please slow down */

@@ -20,6 +20,7 @@ import { ExperimentApi } from "./ExperimentApi.ts"
 import { HealthApi } from "./HealthApi.ts"
 import { KeyApi } from "./KeyApi.ts"
 import { OrderApi } from "./OrderApi.ts"
+import { OverviewApi } from "./OverviewApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
 import { ProductApi } from "./ProductApi.ts"
 import { PushApi, StreamApi } from "./PushApi.ts"
@@ -57,6 +58,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(PaymentApi)
   .add(WalletApi)
   .add(ExperimentApi)
+  .add(OverviewApi)
   .add(AdminUserApi)
   .add(AdminProductApi)
   .add(SaleApi)

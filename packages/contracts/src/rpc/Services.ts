@@ -50,6 +50,7 @@ export const IdentityRpc = defineRpc(IdentityService, {
   getWalletLedger: [InvalidInput, Forbidden],
   listWalletDecisions: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
@@ -72,6 +73,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   getSaleSwitch: [Forbidden],
   setSaleSwitch: [Busy, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const OrderingRpc = defineRpc(OrderingService, {
@@ -86,7 +88,9 @@ export const OrderingRpc = defineRpc(OrderingService, {
   replayDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
   discardDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
   getReconciliation: [Forbidden],
+  getSaleFigures: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {
@@ -107,6 +111,7 @@ export const PaymentRpc = defineRpc(PaymentService, {
   redeliverWebhook: [NotFound, InvalidInput, Forbidden],
   getLedger: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 /** Kept beside the definitions so that a reader sees which error of a service never crosses gRPC as a failure. */

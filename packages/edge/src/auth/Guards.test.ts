@@ -92,6 +92,7 @@ const expectations: Record<string, Expectation> = {
   "POST /products": { who: ["operator", "admin"] },
   "POST /products/:id/queue": { who: accounts },
   "GET /products/:id/queue": { who: accounts },
+  "GET /admin/overview": { who: ["operator", "risk", "finance", "auditor", "admin"] },
   "GET /admin/users": { who: ["risk", "auditor", "admin"] },
   "GET /admin/users/:id": { who: ["risk", "auditor", "admin"] },
   "POST /admin/users/:id/ban": { who: ["risk", "admin"] },
