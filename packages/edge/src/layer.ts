@@ -38,6 +38,7 @@ import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
 import * as ExperimentHandlers from "./handlers/ExperimentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
 import * as KeyHandlers from "./handlers/KeyHandlers.ts"
+import * as MediaHandlers from "./handlers/MediaHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
 import * as OverviewHandlers from "./handlers/OverviewHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
@@ -90,6 +91,7 @@ const handlers = Layer.mergeAll(
   OverviewHandlers.layer,
   AdminUserHandlers.layer,
   AdminProductHandlers.layer,
+  MediaHandlers.layer,
   SaleHandlers.layer,
   AdminOrderHandlers.layer,
   DeadLetterHandlers.layer,

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import { Catalog, type Managed, type Shown } from "./Catalog.ts"
 import type { Edit, Product, ProductStatus as Status } from "./domain/Product.ts"
 import { Editing } from "./Editing.ts"
+import { Gallery } from "./media/Gallery.ts"
 import { ProductChecks } from "./ProductChecks.ts"
 import { Publishing } from "./Publishing.ts"
 import { Rebuild } from "./Rebuild.ts"
@@ -358,6 +359,14 @@ export const rpc = GrpcServer.service(InventoryRpc, {
       .set({ paused: request.paused, ...commandOf(request, context) })
       .pipe(orBusy)
     return switchMessage(sale)
+  }),
+
+  uploadMedia: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requirePermission(context, "product:write")
+    const { bytes, ...stored } = yield* (yield* Gallery)
+      .store(request.file, commandOf(request, context))
+      .pipe(orBusy)
+    return { ...stored, bytes: BigInt(bytes) }
   }),
 
   listAudit: AuditList.handler,

@@ -19,6 +19,7 @@ import { ExperimentAdminApi } from "./ExperimentAdminApi.ts"
 import { ExperimentApi } from "./ExperimentApi.ts"
 import { HealthApi } from "./HealthApi.ts"
 import { KeyApi } from "./KeyApi.ts"
+import { MediaApi } from "./MediaApi.ts"
 import { OrderApi } from "./OrderApi.ts"
 import { OverviewApi } from "./OverviewApi.ts"
 import { PaymentApi } from "./PaymentApi.ts"
@@ -61,6 +62,7 @@ export const RestApi = HttpApi.make("floodgate")
   .add(OverviewApi)
   .add(AdminUserApi)
   .add(AdminProductApi)
+  .add(MediaApi)
   .add(SaleApi)
   .add(AdminOrderApi)
   .add(DeadLetterApi)

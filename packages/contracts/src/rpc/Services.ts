@@ -72,6 +72,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   listStockLog: [InvalidInput, Forbidden],
   getSaleSwitch: [Forbidden],
   setSaleSwitch: [Busy, Forbidden],
+  uploadMedia: [InvalidInput, Busy, Forbidden],
   listAudit: [Forbidden, InvalidInput],
   getVitals: [Forbidden],
 })

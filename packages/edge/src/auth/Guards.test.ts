@@ -107,6 +107,7 @@ const expectations: Record<string, Expectation> = {
   "POST /admin/products/:id/rebuild": { who: ["operator", "admin"] },
   "POST /admin/products/:id/clone": { who: ["operator", "admin"] },
   "POST /admin/products/:id/stock": { who: ["operator", "admin"] },
+  "POST /admin/media": { who: ["operator", "admin"] },
   "GET /admin/stock-log": { who: ["operator", "auditor", "admin"] },
   "GET /admin/sale": { who: ["auditor", "admin"] },
   "POST /admin/sale/pause": { who: ["admin"] },

@@ -144,6 +144,7 @@ export const rows: Readonly<Record<string, Row>> = {
   "POST /admin/products/:id/rebuild": managedByKey("inventory"),
   "POST /admin/products/:id/clone": managed("inventory"),
   "POST /admin/products/:id/stock": managed("inventory"),
+  "POST /admin/media": managed("inventory"),
   "GET /admin/stock-log": managed("inventory"),
   "GET /admin/sale": managed("inventory"),
   "POST /admin/sale/pause": managedByKey("inventory"),

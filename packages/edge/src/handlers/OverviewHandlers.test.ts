@@ -53,13 +53,15 @@ layer(TestEdge.layer(peers, {}, undefined, { figures: Layer.orDie(figures) as ne
         }
         yield* Effect.sleep(1_100)
         asked = 0
+        const startedAt = performance.now()
         const answers = yield* Effect.all(
-          Array.from({ length: 8 }, () => edge.ask("/admin/overview?window=5m", { headers: auditor })),
+          Array.from({ length: 30 }, () => edge.ask("/admin/overview?window=5m", { headers: auditor })),
           { concurrency: "unbounded" },
         )
-        assert.strictEqual(asked, 1)
-        const { data } = answers[0]!.json
-        for (const answer of answers) assert.deepStrictEqual(answer.json.data, data)
+        assert.isAtMost(asked, 1 + Math.ceil((performance.now() - startedAt) / 1_000))
+        assert.isBelow(asked, answers.length)
+        assert.strictEqual(new Set(answers.map(({ json }) => json.data.at)).size, asked)
+        const { data } = answers[answers.length - 1]!.json
         assert.strictEqual(data.funnel.asked - before.json.data.funnel.asked, 3)
         assert.deepInclude(data.funnel, { persisted: 4, paid: 2, cancelled: 1 })
         assert.isAbove(data.latency_ms.p99, 0)
@@ -86,7 +88,16 @@ layer(TestEdge.layer(peers, {}, undefined, { figures: Layer.orDie(figures) as ne
   },
 )
 
-layer(TestEdge.layer({ identity: vitals({}) }), live)("the overview of an edge that reaches nobody", (it) => {
+const away = { getVitals: () => new Busy({}) }
+
+const nobody = {
+  identity: vitals({}),
+  inventory: away,
+  ordering: { ...away, getSaleFigures: () => new Busy({}) },
+  payment: away,
+}
+
+layer(TestEdge.layer(nobody), live)("the overview of an edge that reaches nobody", (it) => {
   it.effect("is this edge's own, with gaps", () =>
     Effect.gen(function* () {
       const edge = yield* TestEdge.TestEdge

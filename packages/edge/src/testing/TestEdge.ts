@@ -151,6 +151,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     sampleShare: 0,
     drainNoticeMs: 0,
     webDir: undefined,
+    mediaDir: "/nowhere",
     ...overrides,
   })
 
