@@ -207,6 +207,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Store a picture, at most 2 MiB: read by its content, encoded anew without what it said beside, named by its hash */
+        post: operations["media.upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/orders": {
         parameters: {
             query?: never;
@@ -2042,6 +2059,13 @@ export interface components {
             password: string;
             username: string;
         };
+        Media: {
+            bytes: components["schemas"]["Int"];
+            height: components["schemas"]["Int"];
+            /** @description a string matching the pattern ^\/media\/([0-9a-f]{64})\.webp$ */
+            url: string;
+            width: components["schemas"]["Int"];
+        };
         NewWebhook: {
             /**
              * Format: date-time
@@ -2948,7 +2972,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3067,7 +3091,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3184,7 +3208,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3325,7 +3349,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3466,7 +3490,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3584,7 +3608,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3714,7 +3738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3832,7 +3856,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3963,7 +3987,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4081,7 +4105,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4223,7 +4247,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4353,7 +4377,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4459,7 +4483,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4578,7 +4602,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4699,7 +4723,123 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "media.upload": {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
+            };
+        };
+        responses: {
+            /** @description Success */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Media"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4819,7 +4959,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4936,7 +5076,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5077,7 +5217,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5218,7 +5358,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5326,7 +5466,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5444,7 +5584,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5561,7 +5701,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5679,7 +5819,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5796,7 +5936,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5926,7 +6066,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6067,7 +6207,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6184,7 +6324,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6325,7 +6465,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6466,7 +6606,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6607,7 +6747,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6748,7 +6888,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6854,7 +6994,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6972,7 +7112,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7090,7 +7230,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7209,7 +7349,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7337,7 +7477,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7458,7 +7598,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7564,7 +7704,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7694,7 +7834,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7811,7 +7951,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7941,7 +8081,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8071,7 +8211,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8177,7 +8317,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8307,7 +8447,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8437,7 +8577,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8555,7 +8695,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8673,7 +8813,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8790,7 +8930,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8931,7 +9071,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9072,7 +9212,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9213,7 +9353,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9325,7 +9465,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9464,7 +9604,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9581,7 +9721,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9702,7 +9842,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9828,7 +9968,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9969,7 +10109,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10081,7 +10221,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10205,7 +10345,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10543,7 +10683,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10649,7 +10789,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10773,7 +10913,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11206,7 +11346,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11320,7 +11460,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11437,7 +11577,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11578,7 +11718,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11728,7 +11868,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11849,7 +11989,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12217,7 +12357,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12559,7 +12699,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12793,7 +12933,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12925,7 +13065,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13040,7 +13180,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13168,7 +13308,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13283,7 +13423,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13598,7 +13738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13719,7 +13859,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -13737,7 +13877,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13964,7 +14104,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -14085,7 +14225,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -14233,7 +14373,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
