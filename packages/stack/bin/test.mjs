@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack, one
-// after the other because each wants all of a small machine. `pnpm test --only browser`: one project alone, among them
-// the pages in a real browser. Other arguments go to vitest. Ends with a line for each test that failed ("failed: file > name: why") and "N passed, N failed".
+// after the other because each wants all of a small machine. `pnpm test --only browser`: one project alone, here the
+// pages in a real browser. Other arguments go to vitest. Ends with a line for each test that failed
+// ("failed: file > name: why") and "N passed, N failed".
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
