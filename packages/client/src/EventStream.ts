@@ -22,7 +22,21 @@ export interface Events {
     readonly status: string
     readonly version: number
   }
-  "queue.updated": Readonly<Record<string, unknown>>
+  /**
+   * One's place in a waiting room, as `GET /products/:id/queue` says it, with the ticket once one is let in. `closed`: there
+   * is nothing to wait for, as the error of that code says; it may open again.
+   */
+  "queue.updated": { readonly product_id: number } & (
+    | {
+        readonly state: "waiting" | "admitted"
+        /** From 1; 0 while one hasn't joined, and once one is in. */
+        readonly position: number
+        readonly ahead: number
+        readonly retry_after_ms: number
+        readonly ticket?: string
+      }
+    | { readonly state: "closed"; readonly code: number }
+  )
   heartbeat: { readonly server_time: number }
   /** The point to resume from is gone: fetch what you show again. */
   reset: Readonly<Record<string, unknown>>

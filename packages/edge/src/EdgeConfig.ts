@@ -1,6 +1,7 @@
 /** What the edge reads from its configuration. */
 import * as path from "node:path"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import { mediaDir } from "@floodgate/runtime/config/MediaDir"
 import * as Provider from "@floodgate/runtime/config/Provider"
 import * as Sampling from "@floodgate/runtime/telemetry/Sampling"
 import * as Telemetry from "@floodgate/runtime/telemetry/Telemetry"
@@ -28,6 +29,8 @@ export interface Settings {
   readonly drainNoticeMs: number
   /** The folder of the built web pages; undefined: none are served. */
   readonly webDir: string | undefined
+  /** The folder of the products' pictures. */
+  readonly mediaDir: string
 }
 
 const list = (key: string): Config.Config<ReadonlyArray<string>> =>
@@ -117,6 +120,7 @@ export const config: Config.Config<Settings> = Config.all({
   sampleShare,
   drainNoticeMs,
   webDir,
+  mediaDir,
 })
 
 export class EdgeConfig extends Context.Tag("@floodgate/edge/EdgeConfig")<EdgeConfig, Settings>() {

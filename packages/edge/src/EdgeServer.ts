@@ -14,6 +14,7 @@ import {
   MethodNotAllowed,
   NotFound,
 } from "@floodgate/contracts/errors/Errors"
+import * as Media from "@floodgate/contracts/http/MediaApi"
 import { Readiness } from "@floodgate/runtime/lifecycle/Readiness"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -25,6 +26,7 @@ import * as ClientAddress from "./http/ClientAddress.ts"
 import * as Cors from "./http/Cors.ts"
 import * as Exchange from "./http/Exchange.ts"
 import * as HttpMetrics from "./http/HttpMetrics.ts"
+import * as LargeBodies from "./http/LargeBodies.ts"
 import * as RawAnswer from "./http/RawAnswer.ts"
 import * as Reply from "./http/Reply.ts"
 import * as RouteTable from "./http/RouteTable.ts"
@@ -32,6 +34,7 @@ import * as SecurityHeaders from "./http/SecurityHeaders.ts"
 import { type BaseHeaders, send } from "./http/Send.ts"
 import * as Limiter from "./limits/Limiter.ts"
 import * as RouteLimits from "./limits/RouteLimits.ts"
+import * as Pictures from "./media/Pictures.ts"
 import * as Pages from "./pages/Pages.ts"
 import * as Site from "./pages/Site.ts"
 import * as EventsListener from "./push/EventsListener.ts"
@@ -76,6 +79,8 @@ const MAX_CONNECTIONS = 50_000
 
 const notFound = new NotFound({})
 const malformedPath = InvalidInput.at("", "has a path that is not well formed")
+/** In place of a body that wasn't read. */
+const NO_BYTES = new Uint8Array(0)
 const HAS_BODY = new Set(["POST", "PUT", "PATCH", "DELETE"])
 
 /** The target's path and query, also of the absolute form that proxies send. */
@@ -85,10 +90,14 @@ const originForm = (url: string): string => {
   return pathname + search
 }
 
+/** The largest body that may be asked for before anybody has looked at the rest of a request. */
+const limitOf = (request: Http.IncomingMessage): number =>
+  originForm(request.url ?? "/").split("?", 1)[0] === Media.PATH ? Media.MAX_BYTES : BodyGate.MAX_BODY_BYTES
+
 type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 
 const makeListener = Effect.gen(function* () {
-  const { corsOrigins, hsts, sampleShare, trustedProxies, webDir } = yield* EdgeConfig
+  const { corsOrigins, hsts, mediaDir, sampleShare, trustedProxies, webDir } = yield* EdgeConfig
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const table = RouteTable.make()
@@ -98,6 +107,8 @@ const makeListener = Effect.gen(function* () {
   const events = yield* EventsListener.make
   const limits = yield* RouteLimits.make
   const risk = yield* RiskGate.make
+  const mayBeLarge = yield* LargeBodies.make
+  const pictures = yield* Pictures.make(mediaDir)
   // Spans are the boundary's to make: the platform's would be one for every request.
   const rest: Handler = yield* HttpMiddleware.withTracerDisabledWhenEffect(
     Effect.flatMap(HttpApiBuilder.httpApp, (app) => NodeHttpServer.makeHandler(app)),
@@ -131,17 +142,33 @@ const makeListener = Effect.gen(function* () {
         else answer(refusal)
       })
 
+    const withBody = (route: RouteTable.Route): void =>
+      BodyGate.read(
+        request,
+        route.rawBody,
+        (gated) => {
+          if (gated._tag === "Refused") refuse(gated.error)
+          else if (gated._tag === "Body") {
+            exchange.body = gated.value
+            judged(route)
+          }
+        },
+        route.bodyBytes,
+      )
+
     const toRest = (route: RouteTable.Route): void => {
       request.url = url
       for (const name in base) response.setHeader(name, base[name]!)
       const cookie = risk.cookie(route, exchange)
       if (cookie !== undefined) response.setHeader("set-cookie", cookie)
       if (!HAS_BODY.has(route.method)) judged(route)
+      else if (route.bodyBytes <= BodyGate.MAX_BODY_BYTES) withBody(route)
       else {
-        BodyGate.read(request, route.rawBody, (gated) => {
-          if (gated._tag === "Refused") refuse(gated.error)
-          else if (gated._tag === "Body") {
-            exchange.body = gated.value
+        mayBeLarge(route, request, response, (verdict) => {
+          if (verdict._tag === "Read") withBody(route)
+          else if (verdict._tag === "Refused") refuse(verdict.error)
+          else {
+            exchange.body = NO_BYTES
             judged(route)
           }
         })
@@ -159,6 +186,10 @@ const makeListener = Effect.gen(function* () {
     } else if (page !== undefined) {
       if (Pages.METHODS.includes(request.method ?? "")) {
         pages.send(request, response, base, serverClock.nowMs(), page)
+      } else refuse(new MethodNotAllowed({ allow: Pages.METHODS }))
+    } else if (path.startsWith(Pictures.PREFIX)) {
+      if (Pages.METHODS.includes(request.method ?? "")) {
+        pictures.send(path, request, response, base, serverClock.nowMs(), refuse)
       } else refuse(new MethodNotAllowed({ allow: Pages.METHODS }))
     } else {
       const match = table.match(request.method ?? "GET", path)
@@ -239,7 +270,7 @@ export const make = Effect.gen(function* () {
   server.on("checkExpectation", listener)
   server.on("checkContinue", (request: Http.IncomingMessage, response: Http.ServerResponse) => {
     const declared = Number(request.headers["content-length"] ?? 0)
-    if (declared <= BodyGate.MAX_BODY_BYTES) response.writeContinue()
+    if (declared <= limitOf(request)) response.writeContinue()
     listener(request, response)
   })
   const got = yield* Effect.acquireRelease(listen(server, host, port), () =>

@@ -38,7 +38,9 @@ import * as DocumentHandlers from "./handlers/DocumentHandlers.ts"
 import * as ExperimentHandlers from "./handlers/ExperimentHandlers.ts"
 import * as HealthHandlers from "./handlers/HealthHandlers.ts"
 import * as KeyHandlers from "./handlers/KeyHandlers.ts"
+import * as MediaHandlers from "./handlers/MediaHandlers.ts"
 import * as OrderHandlers from "./handlers/OrderHandlers.ts"
+import * as OverviewHandlers from "./handlers/OverviewHandlers.ts"
 import * as PaymentHandlers from "./handlers/PaymentHandlers.ts"
 import * as ProductHandlers from "./handlers/ProductHandlers.ts"
 import * as PushHandlers from "./handlers/PushHandlers.ts"
@@ -55,6 +57,8 @@ import * as Limiter from "./limits/Limiter.ts"
 import * as LimitSettings from "./limits/LimitSettings.ts"
 import * as LimitStore from "./limits/LimitStore.ts"
 import * as LimitsRedis from "./limits/LimitsRedis.ts"
+import * as FigureStore from "./overview/FigureStore.ts"
+import * as Timeline from "./overview/Timeline.ts"
 import * as ProductCache from "./products/ProductCache.ts"
 import * as Journal from "./push/Journal.ts"
 import * as OrderFeed from "./push/OrderFeed.ts"
@@ -84,8 +88,10 @@ const handlers = Layer.mergeAll(
   OrderHandlers.layer,
   PaymentHandlers.layer,
   WalletHandlers.layer,
+  OverviewHandlers.layer,
   AdminUserHandlers.layer,
   AdminProductHandlers.layer,
+  MediaHandlers.layer,
   SaleHandlers.layer,
   AdminOrderHandlers.layer,
   DeadLetterHandlers.layer,
@@ -121,6 +127,7 @@ export const server = EdgeServer.layer.pipe(
   Layer.provide([api, Boundary.layer]),
   Layer.provide(Push.layer),
   Layer.provide(WaitingRoom.layer),
+  Layer.provide(Timeline.layer),
   Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
   Layer.provide(risk),
   Layer.provide(limits),
@@ -154,6 +161,7 @@ const shared = Layer.mergeAll(
   BucketStore.layer,
   WindowStore.layer,
   QueueStore.layer,
+  FigureStore.layer,
   Journal.layer,
   RestockFeed.layer,
   OrderFeed.layer.pipe(Layer.provide(Journal.layer)),

@@ -38,6 +38,7 @@ const expected: Record<Method, string> = {
   getWalletLedger: "ordering",
   listWalletDecisions: "ordering",
   listAudit: "auditor admin",
+  getVitals: "edge operator risk finance auditor admin",
 }
 
 /** A user calls through the edge; where a user gives no right, the edge's own counts. */

@@ -11,6 +11,7 @@ import { IdentityRpc } from "@floodgate/contracts/rpc/Services"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
 import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
+import * as Vitals from "@floodgate/runtime/metrics/Vitals"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -448,6 +449,8 @@ const handlers = guarded({
   }),
 
   listAudit: AuditList.handler,
+
+  getVitals: Vitals.handler,
 })
 
 export const rpc = GrpcServer.service(IdentityRpc, handlers)

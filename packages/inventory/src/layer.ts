@@ -11,6 +11,7 @@ import * as Redis from "@floodgate/runtime/redis/Redis"
 import * as Layer from "effect/Layer"
 import { Catalog } from "./Catalog.ts"
 import { Editing } from "./Editing.ts"
+import { Gallery } from "./media/Gallery.ts"
 import { ProductChecks } from "./ProductChecks.ts"
 import { Publishing } from "./Publishing.ts"
 import { Rebuild } from "./Rebuild.ts"
@@ -64,6 +65,7 @@ const stores = Layer.mergeAll(
 
 const application = Layer.mergeAll(
   Editing.layer,
+  Gallery.layer,
   ProductChecks.layer,
   Rebuild.layer,
   Sale.layer,

@@ -1,5 +1,6 @@
 import * as AuditConfig from "@floodgate/runtime/audit/AuditConfig"
 import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import { mediaDir } from "@floodgate/runtime/config/MediaDir"
 import * as Main from "@floodgate/runtime/lifecycle/Main"
 import { layer } from "./layer.ts"
 
@@ -14,6 +15,7 @@ Main.run({
     AppConfig.secret("ORDER_NUM_KEY"),
     AppConfig.secretJsonFile("SERVICE_CREDENTIAL_FILE"),
     AuditConfig.config,
+    mediaDir,
     AppConfig.peer("ordering"),
   ],
 })

@@ -11,11 +11,13 @@ import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Vitals from "@floodgate/runtime/metrics/Vitals"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import { Catalog, type Managed, type Shown } from "./Catalog.ts"
 import type { Edit, Product, ProductStatus as Status } from "./domain/Product.ts"
 import { Editing } from "./Editing.ts"
+import { Gallery } from "./media/Gallery.ts"
 import { ProductChecks } from "./ProductChecks.ts"
 import { Publishing } from "./Publishing.ts"
 import { Rebuild } from "./Rebuild.ts"
@@ -359,5 +361,15 @@ export const rpc = GrpcServer.service(InventoryRpc, {
     return switchMessage(sale)
   }),
 
+  uploadMedia: Effect.fnUntraced(function* (request, context) {
+    yield* CallerAccess.requirePermission(context, "product:write")
+    const { bytes, ...stored } = yield* (yield* Gallery)
+      .store(request.file, commandOf(request, context))
+      .pipe(orBusy)
+    return { ...stored, bytes: BigInt(bytes) }
+  }),
+
   listAudit: AuditList.handler,
+
+  getVitals: Vitals.handler,
 })

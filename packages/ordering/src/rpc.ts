@@ -19,6 +19,7 @@ import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Vitals from "@floodgate/runtime/metrics/Vitals"
 import { Mysql } from "@floodgate/runtime/mysql/Mysql"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
@@ -32,6 +33,7 @@ import * as Reconciliation from "./reconcile/Reconciliation.ts"
 import { DeadLetterStore, type StoredLetter } from "./store/DeadLetterStore.ts"
 import type { OrderRow } from "./store/OrderRow.ts"
 import { OrderStore } from "./store/OrderStore.ts"
+import * as SaleFigures from "./store/SaleFigures.ts"
 import { Canceller } from "./workers/Canceller.ts"
 import { DeadLetters } from "./workers/DeadLetters.ts"
 
@@ -188,6 +190,7 @@ const make = Effect.gen(function* () {
   const inventory = yield* InventoryClient
   const deadLetters = yield* DeadLetterStore
   const settling = yield* DeadLetters
+  const figures = yield* SaleFigures.make
   const { deadLetterDiscardMs, orderNumKey } = yield* OrderingConfig
   const key = Redacted.value(orderNumKey)
 
@@ -504,6 +507,10 @@ const make = Effect.gen(function* () {
 
     listAudit: (request, context) =>
       AuditList.handler(request, context).pipe(Effect.provideService(Mysql, mysql)),
+
+    getVitals: Vitals.handler,
+
+    getSaleFigures: SaleFigures.handler(figures),
   })
 })
 

@@ -5,6 +5,7 @@ import { PaymentRpc } from "@floodgate/contracts/rpc/Services"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
 import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Vitals from "@floodgate/runtime/metrics/Vitals"
 import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import * as Asked from "./Asked.ts"
@@ -186,4 +187,6 @@ export const rpc = GrpcServer.service(PaymentRpc, {
   ...WebhooksRpc.handlers,
 
   listAudit: AuditList.handler,
+
+  getVitals: Vitals.handler,
 })

@@ -20,7 +20,13 @@ const run = (command, args) =>
       stdio: ["ignore", "pipe", "pipe"],
       timeout: limitMs,
       // buf finds protoc-gen-es on the PATH.
-      env: { ...process.env, PATH: `${binaries}${path.delimiter}${process.env.PATH}` },
+      env: {
+        ...process.env,
+        PATH: `${binaries}${path.delimiter}${process.env.PATH}`,
+        // Nothing leaves the machine.
+        REDOCLY_TELEMETRY: "off",
+        REDOCLY_SUPPRESS_UPDATE_NOTICE: "true",
+      },
     })
     let output = ""
     child.stdout.on("data", (chunk) => {
@@ -125,6 +131,15 @@ const generatedDashboards = () => {
   )
 }
 
+/** The document that `GET /openapi.json` answers. */
+const openApi = () =>
+  inTemporaryFolder(async (folder) => {
+    const file = path.join(folder, "openapi.json")
+    const made = await run(process.execPath, [path.join(root, "packages/client/bin/openapi.mjs"), file])
+    if (!made.ok) return made
+    return tool("redocly", "lint", file, "--config", path.join(root, "redocly.yaml"), "--format", "stylish")
+  })
+
 const importTable = async () => {
   const lines = violations(root)
   return { ok: lines.length === 0, output: lines.join("\n") }
@@ -142,6 +157,7 @@ const checks = [
   ],
   ["generated stubs", generatedStubs],
   ["generated client", generatedClient],
+  ["OpenAPI document", openApi],
   ["generated dashboards", generatedDashboards],
 ]
 

@@ -34,7 +34,7 @@ const definitionsOf = async (service) => {
       platform: "node",
       target: "node20",
       conditions: ["@floodgate/source"],
-      external: ["@opentelemetry/exporter-jaeger", "@node-rs/argon2"],
+      external: ["@opentelemetry/exporter-jaeger", "@node-rs/argon2", "sharp"],
       logLevel: "silent",
       banner: {
         js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',

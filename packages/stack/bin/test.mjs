@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack and
-// those of what operators rely on, one after the other because each wants all of a small machine. Arguments go to vitest.
-// Ends with a line for each test that failed ("failed: file > name: why") and "N passed, N failed".
+// `pnpm test`: the simulation, the packages' own tests on real engines, then the black-box tests on a whole stack, one
+// after the other because each wants all of a small machine. `pnpm test --only browser` (or `ops`): one project alone,
+// here the pages in a real browser, or what operators rely on beside real watchers. Other arguments go to vitest. Ends
+// with a line for each test that failed ("failed: file > name: why") and "N passed, N failed".
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -61,11 +62,14 @@ const run = (project, args) =>
 // Ctrl-C reaches vitest by itself; this process stays to clean up after it.
 process.on("SIGINT", () => undefined)
 
+const args = process.argv.slice(2)
+const only = args[0] === "--only" ? args.splice(0, 2)[1] : undefined
+
 let passed = 0
 let failed = 0
 const failures = []
-for (const project of ["simulation", "packages", "e2e", "ops"]) {
-  const counts = await run(project, process.argv.slice(2))
+for (const project of only === undefined ? ["simulation", "packages", "e2e"] : [only]) {
+  const counts = await run(project, args)
   passed += counts.passed
   failed += counts.failed
   failures.push(...counts.failures)

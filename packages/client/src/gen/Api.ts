@@ -207,6 +207,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Store a picture, at most 2 MiB: read by its content, encoded anew without what it said beside, named by its hash */
+        post: operations["media.upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/orders": {
         parameters: {
             query?: never;
@@ -269,6 +286,23 @@ export interface paths {
         put?: never;
         /** Give a paid order's money back; after a failed refund, try again. Goods stay where they are */
         post: operations["adminPayments.refund"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the sale goes: its funnel, rates, latency and what is on its way */
+        get: operations["overview.get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2025,6 +2059,13 @@ export interface components {
             password: string;
             username: string;
         };
+        Media: {
+            bytes: components["schemas"]["Int"];
+            height: components["schemas"]["Int"];
+            /** @description a string matching the pattern ^\/media\/([0-9a-f]{64})\.webp$ */
+            url: string;
+            width: components["schemas"]["Int"];
+        };
         NewWebhook: {
             /**
              * Format: date-time
@@ -2120,6 +2161,72 @@ export interface components {
              * @description A positive integer that a JavaScript number holds exactly
              */
             user_id: components["schemas"]["Int"];
+        };
+        Overview: {
+            alone: boolean;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            at: string;
+            breakers: components["schemas"]["OverviewBreaker"][];
+            funnel: {
+                accepted: components["schemas"]["Int"];
+                asked: components["schemas"]["Int"];
+                cancelled: components["schemas"]["Int"] | null;
+                limited: components["schemas"]["Int"];
+                paid: components["schemas"]["Int"] | null;
+                persisted: components["schemas"]["Int"] | null;
+                sold_out: components["schemas"]["Int"];
+            };
+            lag: {
+                kafka: components["schemas"]["Int"] | null;
+                outbox: components["schemas"]["Int"] | null;
+                relay: components["schemas"]["Int"] | null;
+            };
+            latency_ms: {
+                p50: number | null;
+                p95: number | null;
+                p99: number | null;
+            };
+            rates: {
+                accepted: number;
+                asked: number;
+                errors: number;
+                paid: number | null;
+                persisted: number | null;
+                requests: number;
+            };
+            series: components["schemas"]["OverviewPoint"][];
+            step_s: components["schemas"]["Int"];
+            stock_hit_ratio: number | null;
+            unreachable: string[];
+            /** @enum {string} */
+            window: "5m" | "1h";
+        };
+        OverviewBreaker: {
+            for_ms: components["schemas"]["Int"];
+            name: string;
+            service: string;
+            /** @enum {string} */
+            state: "closed" | "open" | "half_open";
+        };
+        OverviewPoint: {
+            accepted: components["schemas"]["Int"];
+            asked: components["schemas"]["Int"];
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             */
+            at: string;
+            cancelled: components["schemas"]["Int"] | null;
+            errors: components["schemas"]["Int"];
+            limited: components["schemas"]["Int"];
+            p95_ms: number | null;
+            paid: components["schemas"]["Int"] | null;
+            persisted: components["schemas"]["Int"] | null;
+            requests: components["schemas"]["Int"];
+            sold_out: components["schemas"]["Int"];
         };
         PasswordPayload: {
             new_password: string;
@@ -2865,7 +2972,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -2984,7 +3091,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3101,7 +3208,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3242,7 +3349,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3383,7 +3490,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3501,7 +3608,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3631,7 +3738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3749,7 +3856,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3880,7 +3987,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -3998,7 +4105,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4140,7 +4247,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4270,7 +4377,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4376,7 +4483,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4495,7 +4602,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4616,7 +4723,123 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "media.upload": {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
+            };
+        };
+        responses: {
+            /** @description Success */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Media"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4736,7 +4959,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4853,7 +5076,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -4994,7 +5217,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5135,7 +5358,115 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
+                };
+            };
+        };
+    };
+    "overview.get": {
+        parameters: {
+            query?: {
+                window?: "5m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {number} */
+                        code: 0;
+                        data: components["schemas"]["Overview"];
+                        msg: string;
+                    };
+                };
+            };
+            /** @description The request did not match the expected schema */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Please sign in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthenticated"];
+                };
+            };
+            /** @description Your address is blocked */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBlocked"] | components["schemas"]["Banned"] | components["schemas"]["Forbidden"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestTimeout"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Unsupported content type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description Too many requests, please slow down */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Internal"];
+                };
+            };
+            /** @description The system is busy, please try again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5253,7 +5584,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5370,7 +5701,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5488,7 +5819,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5605,7 +5936,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5735,7 +6066,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5876,7 +6207,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -5993,7 +6324,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6134,7 +6465,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6275,7 +6606,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6416,7 +6747,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6557,7 +6888,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6663,7 +6994,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6781,7 +7112,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -6899,7 +7230,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7018,7 +7349,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7146,7 +7477,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7267,7 +7598,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7373,7 +7704,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7503,7 +7834,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7620,7 +7951,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7750,7 +8081,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7880,7 +8211,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -7986,7 +8317,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8116,7 +8447,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8246,7 +8577,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8364,7 +8695,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8482,7 +8813,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8599,7 +8930,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8740,7 +9071,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -8881,7 +9212,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9022,7 +9353,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9134,7 +9465,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9273,7 +9604,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9390,7 +9721,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9511,7 +9842,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9637,7 +9968,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9778,7 +10109,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -9890,7 +10221,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10014,7 +10345,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10352,7 +10683,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10458,7 +10789,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -10582,7 +10913,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11015,7 +11346,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11129,7 +11460,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11246,7 +11577,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11387,7 +11718,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11537,7 +11868,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -11658,7 +11989,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12026,7 +12357,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12368,7 +12699,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12602,7 +12933,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12734,7 +13065,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12849,7 +13180,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -12977,7 +13308,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13092,7 +13423,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13407,7 +13738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13528,7 +13859,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["FrequencyLimited"] | components["schemas"]["WaitingRoom"];
                 };
             };
             /** @description Something went wrong on our side */
@@ -13546,7 +13877,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13773,7 +14104,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -13894,7 +14225,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };
@@ -14042,7 +14373,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Busy"] | components["schemas"]["Busy"];
+                    "application/json": components["schemas"]["Busy"];
                 };
             };
         };

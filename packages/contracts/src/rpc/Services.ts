@@ -51,6 +51,7 @@ export const IdentityRpc = defineRpc(IdentityService, {
   getWalletLedger: [InvalidInput, Forbidden],
   listWalletDecisions: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const InventoryRpc = defineRpc(InventoryService, {
@@ -72,7 +73,9 @@ export const InventoryRpc = defineRpc(InventoryService, {
   listStockLog: [InvalidInput, Forbidden],
   getSaleSwitch: [Forbidden],
   setSaleSwitch: [Busy, Forbidden],
+  uploadMedia: [InvalidInput, Busy, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const OrderingRpc = defineRpc(OrderingService, {
@@ -87,7 +90,9 @@ export const OrderingRpc = defineRpc(OrderingService, {
   replayDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
   discardDeadLetter: [NotFound, InvalidInput, WrongState, Forbidden],
   getReconciliation: [Forbidden],
+  getSaleFigures: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 export const PaymentRpc = defineRpc(PaymentService, {
@@ -108,6 +113,7 @@ export const PaymentRpc = defineRpc(PaymentService, {
   redeliverWebhook: [NotFound, InvalidInput, Forbidden],
   getLedger: [InvalidInput, Forbidden],
   listAudit: [Forbidden, InvalidInput],
+  getVitals: [Forbidden],
 })
 
 /** Kept beside the definitions so that a reader sees which error of a service never crosses gRPC as a failure. */

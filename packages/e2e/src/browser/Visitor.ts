@@ -15,6 +15,9 @@ const PATIENCE_MS = 45_000
 const REPORTS = `addEventListener("securitypolicyviolation", (event) =>
   complain(event.violatedDirective + " forbids " + event.blockedURI + " on " + event.documentURI))`
 
+const IPHONE = `Object.defineProperty(navigator, "userAgentData", { value: undefined })
+Object.defineProperty(navigator, "platform", { value: "iPhone" })`
+
 export interface Visitor {
   readonly page: Page
   readonly context: BrowserContext
@@ -31,14 +34,17 @@ export interface Looks {
   readonly dark?: boolean
   readonly language?: "en" | "zh"
   readonly still?: boolean
+  /** What scripts take for Safari on an iPhone. */
+  readonly ios?: boolean
 }
 
 export const visit = async (browser: Browser, url: string, looks: Looks = {}): Promise<Visitor> => {
-  const { dark = false, language = "en", phone = false, still = false } = looks
+  const { dark = false, ios = false, language = "en", phone = false, still = false } = looks
   const { defaultBrowserType: _, ...pixel } = devices["Pixel 7"]!
   const context = await browser.newContext({
     ...(phone ? pixel : { viewport: { width: 1200, height: 850 } }),
     baseURL: url,
+    ...(ios ? { userAgent: devices["iPhone 15"]!.userAgent } : {}),
     colorScheme: dark ? "dark" : "light",
     locale: language === "zh" ? "zh-CN" : "en-GB",
     reducedMotion: still ? "reduce" : "no-preference",
@@ -49,6 +55,7 @@ export const visit = async (browser: Browser, url: string, looks: Looks = {}): P
     complaints.push(text)
   })
   await context.addInitScript({ content: REPORTS })
+  if (ios) await context.addInitScript({ content: IPHONE })
   const page = await context.newPage()
   page.on("pageerror", (error) => complaints.push(`${error.name}: ${error.message}`))
   mkdirSync(pictures, { recursive: true })

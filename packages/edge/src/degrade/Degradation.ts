@@ -124,6 +124,8 @@ export const rows: Readonly<Record<string, Row>> = {
   "PUT /events/:stream_id": { class: "account", needs: { identity: "held" } },
   "POST /events/ticket": { class: "account", needs: { identity: "held" } },
 
+  // It shows who is away, so it goes on without any of them.
+  "GET /admin/overview": { class: "admin", needs: { identity: "held" } },
   "GET /admin/users": users,
   "GET /admin/users/:id": users,
   "POST /admin/users/:id/ban": usersByKey,
@@ -142,6 +144,7 @@ export const rows: Readonly<Record<string, Row>> = {
   "POST /admin/products/:id/rebuild": managedByKey("inventory"),
   "POST /admin/products/:id/clone": managed("inventory"),
   "POST /admin/products/:id/stock": managed("inventory"),
+  "POST /admin/media": managed("inventory"),
   "GET /admin/stock-log": managed("inventory"),
   "GET /admin/sale": managed("inventory"),
   "POST /admin/sale/pause": managedByKey("inventory"),

@@ -1,5 +1,5 @@
 /**
- * What a body must be before anyone looks at it: of the exact media type, at most 64 KiB, strict JSON. Runs on the bare
+ * What a body must be before anyone looks at it: of the exact media type, no larger than its route takes, strict JSON. Runs on the bare
  * Node request, for the hot path and the rest alike.
  */
 import type { IncomingMessage } from "node:http"
@@ -9,9 +9,10 @@ import {
   InvalidInput,
   UnsupportedMediaType,
 } from "@floodgate/contracts/errors/Errors"
+import { MAX_BODY_BYTES } from "@floodgate/contracts/http/RawBody"
 import * as StrictJson from "./StrictJson.ts"
 
-export const MAX_BODY_BYTES = 64 * 1024
+export { MAX_BODY_BYTES }
 
 /** How much of a body over the limit is still read and dropped, so that its sender gets to hear the answer. */
 const MAX_DROPPED_BYTES = 1024 * 1024
@@ -24,7 +25,10 @@ export type Gated =
 
 const JSON_TYPE = /^application\/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?$/i
 
-const tooLarge: Gated = { _tag: "Refused", error: new BodyTooLarge({ limit_bytes: MAX_BODY_BYTES }) }
+const tooLarge = (limit: number): Gated => ({
+  _tag: "Refused",
+  error: new BodyTooLarge({ limit_bytes: limit }),
+})
 const wrongType: Gated = { _tag: "Refused", error: new UnsupportedMediaType({}) }
 const notJson: Gated = { _tag: "Refused", error: InvalidInput.at("", "must be one valid JSON text") }
 const gone: Gated = { _tag: "Gone" }
@@ -39,8 +43,13 @@ const finish = (bytes: Buffer, contentType: string | undefined, raw: boolean): G
   return parsed.ok ? { _tag: "Body", value: parsed.value } : notJson
 }
 
-/** Reads the body and calls back exactly once. `raw` hands the bytes on, whatever their type. */
-export const read = (request: IncomingMessage, raw: boolean, done: (gated: Gated) => void): void => {
+/** Reads the body, of at most so many bytes, and calls back exactly once. `raw` hands them on, whatever their type. */
+export const read = (
+  request: IncomingMessage,
+  raw: boolean,
+  done: (gated: Gated) => void,
+  limit: number = MAX_BODY_BYTES,
+): void => {
   const encoding = request.headers["content-encoding"]
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     request.resume()
@@ -49,8 +58,8 @@ export const read = (request: IncomingMessage, raw: boolean, done: (gated: Gated
   }
   const contentType = request.headers["content-type"]
   const declared = Number(request.headers["content-length"] ?? 0)
-  if (declared > MAX_BODY_BYTES + MAX_DROPPED_BYTES) {
-    done(tooLarge)
+  if (declared > limit + MAX_DROPPED_BYTES) {
+    done(tooLarge(limit))
     return
   }
   let first: Buffer | undefined
@@ -64,16 +73,16 @@ export const read = (request: IncomingMessage, raw: boolean, done: (gated: Gated
   }
   request.on("data", (chunk: Buffer) => {
     size += chunk.length
-    if (size > MAX_BODY_BYTES) {
+    if (size > limit) {
       first = undefined
       rest = undefined
-      if (size > MAX_BODY_BYTES + MAX_DROPPED_BYTES) settle(tooLarge)
+      if (size > limit + MAX_DROPPED_BYTES) settle(tooLarge(limit))
     } else if (first === undefined) first = chunk
     else if (rest === undefined) rest = [first, chunk]
     else rest.push(chunk)
   })
   request.on("end", () => {
-    if (size > MAX_BODY_BYTES) return settle(tooLarge)
+    if (size > limit) return settle(tooLarge(limit))
     const bytes = rest !== undefined ? Buffer.concat(rest) : (first ?? Buffer.alloc(0))
     settle(finish(bytes, contentType, raw))
   })

@@ -4,15 +4,21 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import { Api } from "@floodgate/contracts/http/Api"
-import { RawBody } from "@floodgate/contracts/http/RawBody"
+import { permissionOf } from "@floodgate/contracts/http/Auth"
+import { BodyBytes, RawBody } from "@floodgate/contracts/http/RawBody"
+import type { Permission } from "@floodgate/contracts/Roles"
 import * as Context from "effect/Context"
 
 export interface Route {
   readonly method: string
   /** As in the contract: `/orders/:order_num`. */
   readonly path: string
-  /** Whether the body is a third party's, to be handed on unparsed. */
+  /** Whether the body isn't JSON, and is handed on unparsed. */
   readonly rawBody: boolean
+  /** The largest body that it takes. */
+  readonly bodyBytes: number
+  /** What its caller must hold; undefined where it asks for none. */
+  readonly permission: Permission | undefined
 }
 
 export type Match =
@@ -66,11 +72,13 @@ export const make = (): RouteTable => {
   const routes: Array<Route> = []
   HttpApi.reflect(Api, {
     onGroup: () => {},
-    onEndpoint: ({ endpoint, mergedAnnotations }) => {
+    onEndpoint: ({ endpoint, mergedAnnotations, middleware }) => {
       const route = {
         method: endpoint.method,
         path: endpoint.path,
         rawBody: Context.get(mergedAnnotations, RawBody),
+        bodyBytes: Context.get(mergedAnnotations, BodyBytes),
+        permission: [...middleware].map(permissionOf).find((name) => name !== undefined),
       }
       routes.push(route)
       const template = templates.get(endpoint.path) ?? {

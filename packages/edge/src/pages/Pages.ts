@@ -11,13 +11,20 @@ import type { BaseHeaders } from "../http/Send.ts"
 import type { File, Site } from "./Site.ts"
 
 /**
- * Nothing inline and nothing from elsewhere but pictures: publishers name those by any public https address. `data:` is
+ * The one inline style that may be: while a dialog is open, react-aria keeps the page behind it from scrolling on iOS by
+ * `@layer { * { overscroll-behavior: contain } }` in an element of its own. This is the hash of exactly that text; the
+ * browser tests find out when the library says it in other words.
+ */
+const SCROLL_STYLE = "'sha256-gYiS/BvZvRcK27JIXTuwhZ3hs2+VJ1X+2gUlE+farlg='"
+
+/**
+ * Nothing inline but that, and nothing from elsewhere but pictures: publishers name those by any public https address. `data:` is
  * for the small pictures inside style sheets.
  */
 const POLICY = [
   "default-src 'self'",
   "script-src 'self'",
-  "style-src 'self'",
+  `style-src 'self' ${SCROLL_STYLE}`,
   "img-src 'self' https: data:",
   "connect-src 'self'",
   "object-src 'none'",

@@ -1,10 +1,8 @@
-import * as Http from "node:http"
 import { create } from "@bufbuild/protobuf"
 import { assert, describe, layer } from "@effect/vitest"
 import { ListRevocationsResponseSchema } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import { listen, until } from "../testing/Listening.ts"
 import * as Messages from "../testing/Messages.ts"
 import * as TestEdge from "../testing/TestEdge.ts"
 import * as Tokens from "../testing/Tokens.ts"
@@ -17,61 +15,6 @@ const mallory = TestEdge.bearer({ userId: 9 })
 
 const inventory = { stock: 5n }
 const banned = { mallory: false }
-
-interface Listening {
-  readonly status: number
-  readonly headers: Http.IncomingHttpHeaders
-  readonly text: () => string
-  readonly ended: () => boolean
-  readonly events: () => ReadonlyArray<{ readonly event: string; readonly data: any; readonly id?: string }>
-}
-
-/** Opens a stream, until the scope closes. */
-const listen = (
-  port: number,
-  path: string,
-  headers: Record<string, string> = {},
-): Effect.Effect<Listening, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.async<Listening & { readonly close: () => void }>((resume) => {
-      const request = Http.get({ port, host: "127.0.0.1", path, headers, agent: false }, (response) => {
-        let text = ""
-        let ended = false
-        response.on("data", (chunk: Buffer) => {
-          text += chunk.toString("utf8")
-        })
-        response.on("close", () => {
-          ended = true
-        })
-        resume(
-          Effect.succeed({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            text: () => text,
-            ended: () => ended,
-            events: () =>
-              [...text.matchAll(/(?:id: (\S+)\n)?event: (\S+)\ndata: (.*)\n\n/g)].map(
-                ([, id, event, data]) => ({
-                  event: event!,
-                  data: JSON.parse(data!),
-                  ...(id === undefined ? {} : { id }),
-                }),
-              ),
-            close: () => request.destroy(),
-          }),
-        )
-      })
-      request.on("error", () => undefined)
-    }),
-    ({ close }) => Effect.sync(close),
-  )
-
-const until = (what: string, condition: () => boolean) =>
-  Effect.sync(condition).pipe(
-    Effect.repeat({ until: (held: boolean) => held, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error(`it never came: ${what}`) }),
-    Effect.orDie,
-  )
 
 const told = (orderNum: string, state = "unpaid") =>
   Effect.flatMap(Journal, (journal) =>

@@ -28,6 +28,7 @@ import * as Issues from "../http/Issues.ts"
 import * as Reply from "../http/Reply.ts"
 import { type BaseHeaders, send } from "../http/Send.ts"
 import { ProductCache } from "../products/ProductCache.ts"
+import { Devices } from "../risk/Devices.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import * as EventTickets from "./EventTickets.ts"
 import type { Listener, Stream, Wire } from "./Hub.ts"
@@ -101,6 +102,7 @@ export const make = Effect.gen(function* () {
   const cache = yield* ProductCache
   const verifier = yield* TokenVerifier
   const revocations = yield* Revocations
+  const devices = yield* Devices
   const readiness = yield* Readiness
   const serverClock = yield* ServerClock
   const run = yield* FiberSet.makeRuntime<never>()
@@ -181,7 +183,9 @@ export const make = Effect.gen(function* () {
     if (readiness.isDraining()) return refuse(new Busy({ retry_after_ms: TOO_MANY_RETRY_MS }))
     run(
       listenerOf(asked.right, request).pipe(
-        Effect.flatMap((whose) => {
+        Effect.flatMap((found) => {
+          const whose =
+            found === undefined ? undefined : { ...found, device: devices.signedIdOf(request.headers) }
           const stream = open(asked.right, whose)
           return stream === undefined ? Effect.void : tellStock(stream)
         }),

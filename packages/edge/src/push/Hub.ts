@@ -36,6 +36,8 @@ export interface Listener {
   /** Its token's times, Unix ms. */
   readonly issuedMs: number
   readonly expiresMs: number
+  /** The device that its tickets of a waiting room are bound to, where it came with one that we know. */
+  readonly device?: string | undefined
 }
 
 export interface Stream {
@@ -218,7 +220,7 @@ export class Hub {
     if (open !== undefined) this.tell(open, frame("stock.updated", change))
   }
 
-  /** Those who wait for a product's waiting room. */
+  /** Those who want to know of their place in a product's waiting room. */
   *queueing(productId: number): Iterable<Stream> {
     for (const stream of this.byTopic.get(`queue:${productId}`) ?? []) {
       if (stream.listener !== undefined) yield stream

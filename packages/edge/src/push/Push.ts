@@ -7,10 +7,12 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { Revocations } from "../auth/Revocations.ts"
 import { ProductCache } from "../products/ProductCache.ts"
+import { WaitingRoom } from "../queue/WaitingRoom.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import { Hub } from "./Hub.ts"
 import { Journal, PAGE, type Read } from "./Journal.ts"
 import * as PushMetrics from "./PushMetrics.ts"
+import * as QueueFeed from "./QueueFeed.ts"
 import * as StockFeed from "./StockFeed.ts"
 
 /** How late a change may be told (ms), beside the bus's own time. */
@@ -105,6 +107,7 @@ const every = <R>(name: string, ms: number, work: Effect.Effect<void, never, R>)
 export const make = Effect.gen(function* () {
   const cache = yield* ProductCache
   const revocations = yield* Revocations
+  const room = yield* WaitingRoom
   const serverClock = yield* ServerClock
   const clock = yield* Effect.clock
   const serverTime = yield* ServerTime
@@ -113,6 +116,11 @@ export const make = Effect.gen(function* () {
 
   yield* Effect.forkScoped(follow(hub))
   yield* every("telling stock", StockFeed.EVERY_MS, StockFeed.make(hub, cache))
+  yield* every(
+    "telling places in waiting rooms",
+    QueueFeed.EVERY_MS,
+    QueueFeed.make(hub, room, () => clock.unsafeCurrentTimeMillis()),
+  )
   yield* every(
     "the heartbeat of event streams",
     HEARTBEAT_MS,

@@ -29,6 +29,7 @@ import { server } from "../layer.ts"
 import * as Bucket from "../limits/Bucket.ts"
 import { BucketStore } from "../limits/BucketStore.ts"
 import { LimitStore, type Setting } from "../limits/LimitStore.ts"
+import { FigureStore } from "../overview/FigureStore.ts"
 import { Journal, type Read } from "../push/Journal.ts"
 import { QueueStore } from "../queue/QueueStore.ts"
 import * as Device from "../risk/Device.ts"
@@ -150,6 +151,7 @@ const settings = (overrides: Partial<Settings>): Layer.Layer<EdgeConfig> =>
     sampleShare: 0,
     drainNoticeMs: 0,
     webDir: undefined,
+    mediaDir: "/nowhere",
     ...overrides,
   })
 
@@ -278,6 +280,12 @@ const noQueues = Layer.succeed(QueueStore, {
   ask: () => new RedisUnavailable({ op: "queue", reason: "there is none" }),
 })
 
+/** Nothing that edges count together: this one shows its own. */
+const noFigures = Layer.succeed(FigureStore, {
+  add: () => new RedisUnavailable({ op: "overview", reason: "there is none" }),
+  read: () => new RedisUnavailable({ op: "overview", reason: "there is none" }),
+})
+
 /** No experiments, and nowhere to keep them. Tests of them bring the real ones. */
 const noExperiments: Layer.Layer<ExperimentStore | PeopleStore> = Layer.merge(
   Layer.succeed(ExperimentStore, {
@@ -310,6 +318,7 @@ export interface Pressure {
   readonly limits?: Layer.Layer<LimitStore>
   readonly buckets?: Layer.Layer<BucketStore>
   readonly queues?: Layer.Layer<QueueStore>
+  readonly figures?: Layer.Layer<FigureStore>
   readonly experiments?: Layer.Layer<ExperimentStore | PeopleStore>
   readonly risk?: Layer.Layer<RiskStore>
   readonly windows?: Layer.Layer<WindowStore>
@@ -354,6 +363,7 @@ export const layer = <R = never>(
       keys,
       emptyTrail,
       pressure.queues ?? noQueues,
+      pressure.figures ?? noFigures,
       SoldOutMarks.layer,
       pressure.buckets ?? ownBuckets,
       pressure.limits ?? ownLimits(raised),

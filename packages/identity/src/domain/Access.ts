@@ -48,6 +48,7 @@ export const access: Record<Method, Rule> = {
   getWalletLedger: { services: ["ordering"], users: "nobody" },
   listWalletDecisions: { services: ["ordering"], users: "nobody" },
   listAudit: { services: [], users: "audit:read" },
+  getVitals: { services: ["edge"], users: "report:read" },
 }
 
 export interface Caller {

@@ -30,12 +30,9 @@ const held = Instrument.gauge("floodgate_relay_shards_held", "Shards that this p
 
 /** Since when (ms, by this process's clock) a shard's oldest entry has been waiting; 0 where none is. */
 const waitingSince = new Float64Array(Shards.SHARDS)
-let open = 0
 
 /** All streams were looked at. */
-export const looked = (entries: number): void => {
-  open = entries
-}
+export const looked = (entries: number): void => openEntries.set({}, entries)
 
 /** The oldest entry of a shard that has no outcome is so old (ms); 0 where all have one. */
 export const oldestOf = (shard: number, ageMs: number): void => {
@@ -45,7 +42,6 @@ export const oldestOf = (shard: number, ageMs: number): void => {
 /** Shows them, until the scope closes. */
 export const observe = (shardsHeld: () => number) =>
   Instrument.observing(() => {
-    openEntries.set({}, open)
     held.set({}, shardsHeld())
     const now = performance.now()
     let most = 0

@@ -69,15 +69,39 @@ interface One {
   readonly value: () => unknown
 }
 
+/** One series as it stands now. */
+export interface Reading {
+  readonly labels: Readonly<Record<string, string>>
+  /** Of a counter its count, of a gauge its level, of a histogram how many were observed. */
+  readonly value: number
+  /** Of a histogram: how many lay at or below each upper end. */
+  readonly buckets: ReadonlyArray<readonly [upperEnd: number, count: number]>
+}
+
 interface Series {
   /** The series of these values. Throws where a value is neither listed nor `other` can stand for it. */
   readonly at: (values: Readonly<Record<string, string>>) => One
+  /** All series as they stand. */
+  readonly all: () => ReadonlyArray<Reading>
   readonly declare: (values: Readonly<Record<string, ReadonlyArray<string> | undefined>>) => void
 }
 
 const NAME = /^floodgate_[a-z0-9]+(_[a-z0-9]+)*$/
 
 const defined = new Map<string, Definition>()
+const families = new Map<string, Series>()
+
+/** Every series of a family as it stands, for what this process itself makes of its figures. None of an unknown name. */
+export const read = (name: string): ReadonlyArray<Reading> => families.get(name)?.all() ?? []
+
+const readingOf = (labels: Reading["labels"], state: unknown): Reading => {
+  const known = state as {
+    readonly count?: number
+    readonly value?: number
+    readonly buckets?: Iterable<readonly [number, number]>
+  }
+  return { labels, value: known.count ?? known.value ?? 0, buckets: [...(known.buckets ?? [])] }
+}
 
 /** The families of this process so far, by name. */
 export const definitions = (): ReadonlyArray<Definition> =>
@@ -168,7 +192,7 @@ const family = <Type extends MetricKeyType.MetricKeyType<number, any>>(
   const rowOf = (values: Readonly<Record<string, string>>): ReadonlyArray<string> =>
     names.map((label) => values[label] ?? "")
 
-  return {
+  const made: Series = {
     at: (values) => {
       const row = rowOf(values)
       const joined = row.length === 1 ? row[0]! : row.join("\u0000")
@@ -189,7 +213,17 @@ const family = <Type extends MetricKeyType.MetricKeyType<number, any>>(
       for (const row of rows) add(row)
       aliases.clear()
     },
+    all: () =>
+      [...series].map(([joined, one]) => {
+        const values = joined.split("\u0000")
+        return readingOf(
+          Object.fromEntries(names.map((label, index) => [label, values[index]!])),
+          one.value(),
+        )
+      }),
   }
+  families.set(name, made)
+  return made
 }
 
 /** What all kinds have. */

@@ -573,6 +573,7 @@ export class Supervisor {
       ...settings,
       SANDBOX_DATA: path.join(dataDir, "sandbox"),
       AUDIT_HEAD_FILE: auditHeadFile(dataDir),
+      MEDIA_DIR: path.join(dataDir, "media"),
       PUBLIC_URL: this.#serviceUrl("edge"),
       SANDBOX_URL: this.#serviceUrl("sandbox"),
       ...this.#peers(),
