@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Writes what the client takes from the contract: types of every route, and the catalogue of errors. With a folder as
-// its argument it writes there instead, so that a check can compare.
+// Writes what the client takes from the contract: types of every route, the catalogue of errors, and the table of roles.
+// With a folder as its argument it writes there instead, so that a check can compare.
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -11,7 +11,7 @@ import openapiTS, { astToString } from "openapi-typescript"
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
 const target = path.resolve(process.argv[2] ?? path.join(root, "packages/client/src/gen"))
 
-/** The contract, evaluated: its OpenAPI document, and the rows of the catalogue. */
+/** The contract, evaluated: its OpenAPI document, the rows of the catalogue, and what each role permits. */
 const contract = async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "floodgate-contract-"))
   try {
@@ -22,8 +22,9 @@ const contract = async () => {
           import * as OpenApi from "@effect/platform/OpenApi"
           import { catalogue } from "@floodgate/contracts/errors/Catalogue"
           import { Api } from "@floodgate/contracts/http/Api"
+          import { permissionsOf } from "@floodgate/contracts/Roles"
           export const document = OpenApi.fromApi(Api)
-          export { catalogue }`,
+          export { catalogue, permissionsOf }`,
         resolveDir: path.join(root, "packages/client"),
         loader: "ts",
       },
@@ -44,7 +45,7 @@ const contract = async () => {
   }
 }
 
-const { catalogue, document } = await contract()
+const { catalogue, document, permissionsOf } = await contract()
 
 const header = "// Generated from the contract by packages/client/bin/generate.mjs; don't edit.\n"
 
@@ -63,6 +64,21 @@ ${rows.join("\n")}
 export type ErrorCode = keyof typeof catalogue
 `
 
+const rolesTable = `${header}
+/** What each role permits; an account may have several. The edge and the services decide by the same table. */
+export const permissionsOf = ${JSON.stringify(
+  Object.fromEntries(Object.entries(permissionsOf).map(([role, permitted]) => [role, [...permitted]])),
+  null,
+  2,
+)} as const
+
+export type Role = keyof typeof permissionsOf
+
+/** Every permission there is: an administrator has them all. */
+export type Permission = (typeof permissionsOf)["admin"][number]
+`
+
 fs.mkdirSync(target, { recursive: true })
 fs.writeFileSync(path.join(target, "Api.ts"), api)
 fs.writeFileSync(path.join(target, "Catalogue.ts"), errors)
+fs.writeFileSync(path.join(target, "Roles.ts"), rolesTable)
