@@ -24,10 +24,20 @@ export const pages = [
     load: () => import("./pages/Overview.tsx"),
   },
   { name: "sale-day", group: "now", permission: "product:read", load: () => import("./pages/SaleDay.tsx") },
-  { name: "products", group: "sales", permission: "product:read", load: () => import("./pages/Products.tsx") },
+  {
+    name: "products",
+    group: "sales",
+    permission: "product:read",
+    load: () => import("./pages/Products.tsx"),
+  },
   { name: "stock-log", group: "sales", permission: "stock:read", load: () => import("./pages/StockLog.tsx") },
   { name: "orders", group: "sales", permission: "order:read", load: () => import("./pages/Orders.tsx") },
-  { name: "payments", group: "sales", permission: "payment:read", load: () => import("./pages/Payments.tsx") },
+  {
+    name: "payments",
+    group: "sales",
+    permission: "payment:read",
+    load: () => import("./pages/Payments.tsx"),
+  },
   { name: "refunds", group: "sales", permission: "payment:read", load: () => import("./pages/Refunds.tsx") },
   { name: "users", group: "people", permission: "user:read", load: () => import("./pages/Users.tsx") },
   {
@@ -37,7 +47,12 @@ export const pages = [
     load: () => import("./pages/Decisions.tsx"),
   },
   { name: "rules", group: "people", permission: "risk:read", load: () => import("./pages/Rules.tsx") },
-  { name: "addresses", group: "people", permission: "risk:read", load: () => import("./pages/Addresses.tsx") },
+  {
+    name: "addresses",
+    group: "people",
+    permission: "risk:read",
+    load: () => import("./pages/Addresses.tsx"),
+  },
   { name: "limits", group: "people", permission: "risk:read", load: () => import("./pages/Limits.tsx") },
   {
     name: "experiments",
@@ -58,7 +73,12 @@ export const pages = [
     load: () => import("./pages/Reconciliation.tsx"),
   },
   { name: "audit", group: "system", permission: "audit:read", load: () => import("./pages/Audit.tsx") },
-  { name: "webhooks", group: "system", permission: "webhook:read", load: () => import("./pages/Webhooks.tsx") },
+  {
+    name: "webhooks",
+    group: "system",
+    permission: "webhook:read",
+    load: () => import("./pages/Webhooks.tsx"),
+  },
   {
     name: "deliveries",
     group: "system",

@@ -23,7 +23,13 @@ const example = [
   { key: "new", weight: 1, config: { button: "warm" } },
 ]
 
-const percentage = (initial: number): Field => ({ name: "percentage", kind: "decimal", min: 0, max: 100, initial })
+const percentage = (initial: number): Field => ({
+  name: "percentage",
+  kind: "decimal",
+  min: 0,
+  max: 100,
+  initial,
+})
 
 const create: ReadonlyArray<Action<undefined>> = [
   {

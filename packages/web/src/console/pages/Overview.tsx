@@ -168,7 +168,10 @@ export const Page = () => {
         <section className="panel">
           <h2>{t("sale")}</h2>
           <Chart
-            label={t("saleLabel", { asked: count(rates["asked"] ?? null), accepted: count(rates["accepted"] ?? null) })}
+            label={t("saleLabel", {
+              asked: count(rates["asked"] ?? null),
+              accepted: count(rates["accepted"] ?? null),
+            })}
             at={at}
             lines={[line("asked"), line("accepted"), line("persisted"), line("paid")]}
           />

@@ -88,8 +88,7 @@ const STEP_MS = 1_000
 const useReadings = (stock: number): ReadonlyArray<Reading> => {
   const [readings, setReadings] = useState<ReadonlyArray<Reading>>([])
   useEffect(() => {
-    const read = () =>
-      setReadings((before) => [...before.slice(1 - SPAN_S), { at: serverNow(), stock }])
+    const read = () => setReadings((before) => [...before.slice(1 - SPAN_S), { at: serverNow(), stock }])
     read()
     const timer = setInterval(read, STEP_MS)
     return () => clearInterval(timer)

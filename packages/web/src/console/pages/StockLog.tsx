@@ -27,10 +27,7 @@ export const Page = () => {
       path="/admin/stock-log"
       id="id"
       columns={["id", "product_id", "kind", "delta", "ref", "actor_id", "reason", "created_at"]}
-      filters={[
-        product,
-        { name: "kind", kind: "choice", options: ["initial", "order", "cancel", "adjust"] },
-      ]}
+      filters={[product, { name: "kind", kind: "choice", options: ["initial", "order", "cancel", "adjust"] }]}
     />
   )
 }

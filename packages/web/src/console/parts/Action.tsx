@@ -72,7 +72,9 @@ const ActionForm = <R,>({ about, action, onClose, row }: FormProps<R>) => {
   const run = useMutation({
     mutationFn: (form: Values) => {
       const payload = Object.fromEntries(
-        fields.map((field) => [field.name, sent(field, form[field.name])] as const).filter(([, value]) => value !== undefined),
+        fields
+          .map((field) => [field.name, sent(field, form[field.name])] as const)
+          .filter(([, value]) => value !== undefined),
       )
       return action.run(row, payload, keyOf(payload))
     },

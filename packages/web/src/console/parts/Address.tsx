@@ -30,7 +30,12 @@ interface ToProps {
 
 /** A link to a page of the console. */
 export const To = ({ children, page, search = {}, ...rest }: ToProps) => (
-  <Link {...rest} to={addressOf(page) as never} search={search as never} activeOptions={{ includeSearch: false }}>
+  <Link
+    {...rest}
+    to={addressOf(page) as never}
+    search={search as never}
+    activeOptions={{ includeSearch: false }}
+  >
     {children}
   </Link>
 )

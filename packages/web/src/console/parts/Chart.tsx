@@ -1,8 +1,8 @@
 /** Lines over time, drawn anew as points come. */
 import { theme } from "antd"
 import { useEffect, useRef } from "react"
-import { useLanguage } from "../../texts/Language.tsx"
 import uPlot from "uplot"
+import { useLanguage } from "../../texts/Language.tsx"
 import "uplot/dist/uPlot.min.css"
 
 export interface Line {

@@ -60,9 +60,7 @@ export const ErrorNote = ({ error, onRetry }: Props) => {
           {error.retryAfterMs !== undefined && (
             <p>{t("common.wait", { seconds: Math.ceil(error.retryAfterMs / 1000) })}</p>
           )}
-          {error.traceId !== undefined && (
-            <p className="fine">{t("common.trace", { id: error.traceId })}</p>
-          )}
+          {error.traceId !== undefined && <p className="fine">{t("common.trace", { id: error.traceId })}</p>}
         </>
       }
     />

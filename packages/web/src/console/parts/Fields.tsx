@@ -81,11 +81,14 @@ const ImageInput = ({ id, onChange, value }: Omit<InputProps, "field">) => {
   const upload = useMutation({
     mutationFn: async (file: File) => {
       const answer = unwrap(
-        client.http.POST("/admin/media" as never, {
-          body: file,
-          bodySerializer: (body: unknown) => body,
-          headers: { "content-type": file.type },
-        } as never) as never,
+        client.http.POST(
+          "/admin/media" as never,
+          {
+            body: file,
+            bodySerializer: (body: unknown) => body,
+            headers: { "content-type": file.type },
+          } as never,
+        ) as never,
       )
       return (await answer) as unknown as { readonly url: string }
     },
@@ -113,7 +116,8 @@ const ImageInput = ({ id, onChange, value }: Omit<InputProps, "field">) => {
 /** The control of a field; a form's item gives it its id, its value and its listener. */
 export const FieldInput = ({ field, ...rest }: InputProps) => {
   const { word } = useNames()
-  const onText = (event: { readonly target: { readonly value: string } }) => rest.onChange?.(event.target.value)
+  const onText = (event: { readonly target: { readonly value: string } }) =>
+    rest.onChange?.(event.target.value)
   switch (field.kind) {
     case "text":
       return <Input {...rest} onChange={onText} maxLength={field.max ?? 200} allowClear />
@@ -125,7 +129,12 @@ export const FieldInput = ({ field, ...rest }: InputProps) => {
       return <Input {...rest} onChange={onText} type="datetime-local" step={1} />
     case "whole":
       return (
-        <InputNumber {...rest} min={field.min ?? 1} max={field.max ?? Number.MAX_SAFE_INTEGER} precision={0} />
+        <InputNumber
+          {...rest}
+          min={field.min ?? 1}
+          max={field.max ?? Number.MAX_SAFE_INTEGER}
+          precision={0}
+        />
       )
     case "decimal":
       return <InputNumber {...rest} min={field.min} max={field.max} step={1} />
@@ -137,10 +146,7 @@ export const FieldInput = ({ field, ...rest }: InputProps) => {
       return <ImageInput {...rest} />
     case "choices":
       return (
-        <Checkbox.Group
-          {...rest}
-          options={field.options.map((value) => ({ value, label: word(value) }))}
-        />
+        <Checkbox.Group {...rest} options={field.options.map((value) => ({ value, label: word(value) }))} />
       )
     case "choice":
       return (

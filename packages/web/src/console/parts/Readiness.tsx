@@ -1,6 +1,7 @@
 /** What a product's sale depends on, checked again and again. */
-import { unwrap } from "@floodgate/client/Client"
+
 import { CheckCircleTwoTone, CloseCircleTwoTone } from "@ant-design/icons"
+import { unwrap } from "@floodgate/client/Client"
 import { useQuery } from "@tanstack/react-query"
 import { Skeleton, Tag } from "antd"
 import { useTranslations } from "use-intl"

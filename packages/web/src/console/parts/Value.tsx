@@ -94,7 +94,9 @@ export const Value = ({ name, row, value }: ValueProps): ReactNode => {
   if (typeof value === "string") {
     if (INSTANT.test(value)) {
       return (
-        <time dateTime={value}>{format.dateTime(new Date(value), { dateStyle: "short", timeStyle: "medium" })}</time>
+        <time dateTime={value}>
+          {format.dateTime(new Date(value), { dateStyle: "short", timeStyle: "medium" })}
+        </time>
       )
     }
     if (STATES.has(name)) {

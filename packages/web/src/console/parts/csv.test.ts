@@ -5,9 +5,12 @@ const BOM = "\uFEFF"
 
 describe("csv", () => {
   it("has a header of every field that any row has, and CRLF at each end of line", () => {
-    expect(csvOf([{ id: 1, name: "tide clock" }, { id: 2, note: true }])).toBe(
-      `${BOM}id,name,note\r\n1,tide clock,\r\n2,,true\r\n`,
-    )
+    expect(
+      csvOf([
+        { id: 1, name: "tide clock" },
+        { id: 2, note: true },
+      ]),
+    ).toBe(`${BOM}id,name,note\r\n1,tide clock,\r\n2,,true\r\n`)
   })
 
   it("quotes what would break a line or a cell", () => {
@@ -15,7 +18,7 @@ describe("csv", () => {
   })
 
   it("defuses what a spreadsheet would run, also behind a quote, and leaves numbers alone", () => {
-    const rows = ["=1+1", "+1", "-1", "@cmd", "\tx", "=HYPERLINK(\"http://x\",\"y\")"].map((text) => ({ text }))
+    const rows = ["=1+1", "+1", "-1", "@cmd", "\tx", '=HYPERLINK("http://x","y")'].map((text) => ({ text }))
     for (const row of csvOf(rows).split("\r\n").slice(1, -1)) expect(row).toMatch(/^"?'/)
     expect(csvOf([{ delta: -5 }])).toBe(`${BOM}delta\r\n-5\r\n`)
   })

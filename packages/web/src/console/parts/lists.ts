@@ -37,7 +37,9 @@ export interface Asking {
  * and `ListPath` and `OnePath` hold them to it. Fails with `FloodgateError` or `NoAnswer`.
  */
 export const answerOf = <A>(path: string, { path: inPath, query, signal }: Asking): Promise<A> =>
-  unwrap(client.http.GET(path as never, { params: { path: inPath, query }, signal } as never) as never) as Promise<never>
+  unwrap(
+    client.http.GET(path as never, { params: { path: inPath, query }, signal } as never) as never,
+  ) as Promise<never>
 
 /** One page of a list. Fails with `FloodgateError` or `NoAnswer`. */
 export const listOf = async <P extends ListPath>(path: P, asking: Asking): Promise<Page<RowOf<P>>> => {

@@ -127,7 +127,8 @@ export const en = {
     latency: "Latency of the rush, ms",
     latencyLabel: "A chart: 95 of 100 answers come within {p95}.",
     ms: "{n} ms",
-    breakersClosed: "{n, plural, =0 {No breaker reported} one {# breaker, closed} other {# breakers, all closed}}",
+    breakersClosed:
+      "{n, plural, =0 {No breaker reported} one {# breaker, closed} other {# breakers, all closed}}",
     unreachable: "No answer from {services}: figures that only it knows are missing.",
     alone: "The other edges' figures can't be read: what you see is this edge's alone.",
   },
@@ -175,9 +176,18 @@ export const en = {
       explains:
         "It is warmed up at once and opens by itself at its start. Price, times and limit can be changed until then.",
     },
-    edit: { label: "Edit", explains: "What you change is live at once. Price, times and limit only before the start." },
-    clone: { label: "Clone", explains: "A new product with the same description is published and warmed up." },
-    warmUp: { label: "Warm up", explains: "The product's stock is set up in Redis, and the product goes on sale." },
+    edit: {
+      label: "Edit",
+      explains: "What you change is live at once. Price, times and limit only before the start.",
+    },
+    clone: {
+      label: "Clone",
+      explains: "A new product with the same description is published and warmed up.",
+    },
+    warmUp: {
+      label: "Warm up",
+      explains: "The product's stock is set up in Redis, and the product goes on sale.",
+    },
     changeStock: {
       label: "Change stock",
       explains:
@@ -198,7 +208,10 @@ export const en = {
       explains:
         "Within a second every new reservation is refused with “system busy”, for all products. Orders and payments go on.",
     },
-    resume: { label: "Resume all sales", explains: "Within a second reservations are taken again, for all products." },
+    resume: {
+      label: "Resume all sales",
+      explains: "Within a second reservations are taken again, for all products.",
+    },
     cancelOrder: {
       label: "Cancel order",
       explains:
@@ -206,7 +219,8 @@ export const en = {
     },
     refundOrder: {
       label: "Refund",
-      explains: "All of the money goes back by the way it came. The goods stay where they are: restock by hand.",
+      explains:
+        "All of the money goes back by the way it came. The goods stay where they are: restock by hand.",
     },
     ban: {
       label: "Ban",
@@ -215,20 +229,26 @@ export const en = {
     unban: { label: "Lift the ban", explains: "The account can sign in and buy again at once." },
     roles: {
       label: "Roles",
-      explains: "The account has exactly these roles from now on. Its sessions get them when their token is renewed.",
+      explains:
+        "The account has exactly these roles from now on. Its sessions get them when their token is renewed.",
     },
-    createRule: { label: "New rule", explains: "It is in force on every edge within a second. Let it observe first." },
+    createRule: {
+      label: "New rule",
+      explains: "It is in force on every edge within a second. Let it observe first.",
+    },
     changeRule: { label: "Change", explains: "The change is in force on every edge within a second." },
     deleteRule: { label: "Delete", explains: "The rule stops at once. What it decided stays on record." },
     listAddress: {
       label: "List an address",
-      explains: "Black refuses everybody behind this address or block; grey challenges them; white lets them through.",
+      explains:
+        "Black refuses everybody behind this address or block; grey challenges them; white lets them through.",
     },
     relistAddress: { label: "Move", explains: "The address moves to this list, in force within a second." },
     unlistAddress: { label: "Take off", explains: "The address is treated like any other again." },
     changeLimit: {
       label: "Change",
-      explains: "In force on every edge within a second. Too low refuses real buyers; too high lets a rush through.",
+      explains:
+        "In force on every edge within a second. Too low refuses real buyers; too high lets a rush through.",
     },
     limitProduct: {
       label: "Limit a product",
@@ -236,33 +256,48 @@ export const en = {
     },
     createExperiment: {
       label: "New experiment",
-      explains: "As a draft it is in force nowhere. Running, it is in force within a second, for the share you say.",
+      explains:
+        "As a draft it is in force nowhere. Running, it is in force within a second, for the share you say.",
     },
     startExperiment: {
       label: "Start",
-      explains: "Within a second this share of users is in. What they are compared by can't be changed any more.",
+      explains:
+        "Within a second this share of users is in. What they are compared by can't be changed any more.",
     },
-    changeExperiment: { label: "Change", explains: "Who is in changes within a second; everybody else stays as they are." },
-    stopExperiment: { label: "Stop", explains: "Within a second nobody is in it. It can't be started again." },
+    changeExperiment: {
+      label: "Change",
+      explains: "Who is in changes within a second; everybody else stays as they are.",
+    },
+    stopExperiment: {
+      label: "Stop",
+      explains: "Within a second nobody is in it. It can't be started again.",
+    },
     replay: {
       label: "Replay",
-      explains: "The message is applied after all. Where it still fails it stays open. It never takes effect twice.",
+      explains:
+        "The message is applied after all. Where it still fails it stays open. It never takes effect twice.",
     },
     discard: {
       label: "Discard",
-      explains: "The message is given up for good: a reservation is rejected and its stock goes back on sale.",
+      explains:
+        "The message is given up for good: a reservation is rejected and its stock goes back on sale.",
     },
     createWebhook: {
       label: "New webhook",
       explains: "The address must be public and https. Its secret is shown once, after this.",
     },
-    deleteWebhook: { label: "Delete", explains: "It is told nothing any more, and its deliveries are forgotten." },
-    redeliverAll: { label: "Redeliver failed", explains: "Everything that failed is sent again, under the same ids." },
+    deleteWebhook: {
+      label: "Delete",
+      explains: "It is told nothing any more, and its deliveries are forgotten.",
+    },
+    redeliverAll: {
+      label: "Redeliver failed",
+      explains: "Everything that failed is sent again, under the same ids.",
+    },
     redeliver: { label: "Redeliver", explains: "The message is sent again, under the same id." },
     rotateKey: {
       label: "Rotate",
-      explains:
-        "A new key is made and signs tokens as soon as every edge knows it. Nobody is signed out.",
+      explains: "A new key is made and signs tokens as soon as every edge knows it. Nobody is signed out.",
     },
   },
   field: {
