@@ -5,13 +5,14 @@ import { defineConfig, type Plugin } from "vite"
 
 const page = (name: string): string => path.join(import.meta.dirname, `${name}.html`)
 
-/** antd's styles go where the content policy lets them: see the module that is put in. */
+/** The modules by which antd and its icons would add `<style>` elements, which the content policy forbids. */
+const ADDS_STYLES = /\/(@rc-component\/util\/es\/Dom\/dynamicCSS|@ant-design\/icons\/es\/cssUtils)\.js$/
+
 const constructedStyleSheets: Plugin = {
   name: "constructed-style-sheets",
-  enforce: "pre",
-  resolveId: (id) =>
-    /(^|\/)Dom\/dynamicCSS(\.js)?$/.test(id)
-      ? path.join(import.meta.dirname, "src/console/look/styleSheets.ts")
+  load: (id) =>
+    ADDS_STYLES.test(id)
+      ? `export * from ${JSON.stringify(path.join(import.meta.dirname, "src/console/look/styleSheets.ts"))}`
       : undefined,
 }
 

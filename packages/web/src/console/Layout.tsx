@@ -22,7 +22,7 @@ import {
   TeamOutlined,
 } from "@ant-design/icons"
 import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router"
-import { Button, Drawer, Result, Segmented, Skeleton, Tag } from "antd"
+import { Button, Drawer, Result, Segmented, Skeleton } from "antd"
 import { type ComponentType, Suspense, useEffect, useRef, useState } from "react"
 import { useTranslations } from "use-intl"
 import { useConnection } from "../live/Live.ts"
@@ -31,6 +31,7 @@ import { type Language, useLanguage } from "../texts/Language.tsx"
 import { addressOf, groups, type PageName, pagesOf } from "./pages.ts"
 import { To } from "./parts/Address.tsx"
 import { useNames } from "./parts/Names.ts"
+import { Tag } from "./parts/Tag.tsx"
 import { SignIn } from "./SignIn.tsx"
 
 const icons: Readonly<Record<PageName, ComponentType>> = {
@@ -108,7 +109,7 @@ const LiveSign = () => {
   if (connection === "idle") return null
   return (
     <span role="status">
-      <Tag color={connection === "live" ? "green" : "gold"}>{connection === "live" ? t("on") : t("off")}</Tag>
+      <Tag tone={connection === "live" ? "good" : "busy"}>{connection === "live" ? t("on") : t("off")}</Tag>
     </span>
   )
 }

@@ -19,6 +19,14 @@ const light: ThemeConfig = {
     fontFamily: FONT,
     borderRadius: 8,
     colorPrimary: "#0d5c63",
+    colorInfoBg: "#e6f1f1",
+    colorInfoBorder: "#b5d3d3",
+    colorSuccessBg: "#e4f4ea",
+    colorSuccessBorder: "#a9d8ba",
+    colorWarningBg: "#fdf3dc",
+    colorWarningBorder: "#ecd08f",
+    colorErrorBg: "#fdece7",
+    colorErrorBorder: "#f0b8a8",
     colorLink: "#0d5c63",
     colorInfo: "#0d5c63",
     colorError: "#b3261e",
@@ -39,6 +47,14 @@ const dark: ThemeConfig = {
     fontFamily: FONT,
     borderRadius: 8,
     colorPrimary: "#2f8f8c",
+    colorInfoBg: "#10282c",
+    colorInfoBorder: "#2b555a",
+    colorSuccessBg: "#102a1c",
+    colorSuccessBorder: "#275c3e",
+    colorWarningBg: "#2e2411",
+    colorWarningBorder: "#6b5320",
+    colorErrorBg: "#341712",
+    colorErrorBorder: "#7a3325",
     colorLink: "#7fd4cf",
     colorInfo: "#7fd4cf",
     colorError: "#e5806c",
@@ -69,7 +85,11 @@ export const Look = ({ children }: { readonly children: ReactNode }) => {
   const { language } = useLanguage()
   const atNight = useSyncExternalStore(onDarkness, isDark)
   return (
-    <ConfigProvider locale={locales[language]} theme={atNight ? dark : light}>
+    <ConfigProvider
+      locale={locales[language]}
+      theme={atNight ? dark : light}
+      button={{ autoInsertSpace: false }}
+    >
       <App component={false} message={{ maxCount: 3 }}>
         {children}
       </App>

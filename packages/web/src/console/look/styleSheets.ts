@@ -1,6 +1,6 @@
 /**
- * Stands in for the module by which antd and its parts add `<style>` elements (`@rc-component/util/es/Dom/dynamicCSS`;
- * vite.config.ts puts it there). The content policy forbids those, and a nonce would have to be made anew for each
+ * Stands in for the modules by which antd and its icons add `<style>` elements (`@rc-component/util/es/Dom/dynamicCSS`,
+ * `@ant-design/icons/es/cssUtils`; vite.config.ts puts it there). The content policy forbids those, and a nonce would have to be made anew for each
  * answer, while pages come out of memory with an ETag. Style sheets that are constructed by script are the script's own
  * doing, which the policy trusts already.
  */
@@ -71,3 +71,9 @@ export const removeCSS = (key: string, options: Options = {}): void => {
 
 /** Nothing is remembered of containers here. */
 export const clearContainerCache = (): void => undefined
+
+/** The icons ask whether they are in a shadow root, whose sheets would be others: none of ours is. */
+export const getShadowRoot = (): null => null
+
+/** For developers of the icons. */
+export const warningOnce = (): void => undefined

@@ -3,7 +3,7 @@ import { unwrap } from "@floodgate/client/Client"
 import type { components } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 import type { Action } from "../parts/Action.tsx"
-import type { Field } from "../parts/Fields.tsx"
+import type { Field } from "../parts/fields.ts"
 import { ListPage } from "../parts/ListPage.tsx"
 
 type Entry = components["schemas"]["IpListEntry"]

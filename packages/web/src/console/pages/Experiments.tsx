@@ -7,7 +7,7 @@ import { useFormatter, useTranslations } from "use-intl"
 import { client } from "../../session/Session.ts"
 import type { Action } from "../parts/Action.tsx"
 import { ErrorNote } from "../parts/ErrorNote.tsx"
-import type { Field } from "../parts/Fields.tsx"
+import type { Field } from "../parts/fields.ts"
 import { ListPage } from "../parts/ListPage.tsx"
 import { useNames } from "../parts/Names.ts"
 

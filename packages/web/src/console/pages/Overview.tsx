@@ -1,6 +1,6 @@
 /** How the sale goes, right now: its funnel, rates, latency, and what is on its way. */
 import { useQuery } from "@tanstack/react-query"
-import { Alert, Segmented, Skeleton, Tag } from "antd"
+import { Alert, Segmented, Skeleton } from "antd"
 import { useFormatter, useTranslations } from "use-intl"
 import { useAddress } from "../parts/Address.tsx"
 import { Chart } from "../parts/Chart.tsx"
@@ -8,6 +8,7 @@ import { ErrorNote } from "../parts/ErrorNote.tsx"
 import { Figures } from "../parts/Figures.tsx"
 import { answerOf } from "../parts/lists.ts"
 import { useNames } from "../parts/Names.ts"
+import { Tag } from "../parts/Tag.tsx"
 import { Title } from "../parts/Title.tsx"
 
 /** Null is what a service would know that can't be asked. */
@@ -71,9 +72,9 @@ const Breakers = ({ breakers }: Pick<Overview, "breakers">) => {
   const t = useTranslations("console.overview")
   const { word } = useNames()
   const open = breakers.filter(({ state }) => state !== "closed")
-  if (open.length === 0) return <Tag color="green">{t("breakersClosed", { n: breakers.length })}</Tag>
+  if (open.length === 0) return <Tag tone="good">{t("breakersClosed", { n: breakers.length })}</Tag>
   return open.map(({ name, service, state }) => (
-    <Tag key={`${service} ${name}`} color="red">
+    <Tag key={`${service} ${name}`} tone="bad">
       {service} → {name}: {word(state)}
     </Tag>
   ))

@@ -4,7 +4,7 @@ import type { components } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 import type { Action, Values } from "../parts/Action.tsx"
 import { To } from "../parts/Address.tsx"
-import type { Field } from "../parts/Fields.tsx"
+import type { Field } from "../parts/fields.ts"
 import { ListPage } from "../parts/ListPage.tsx"
 import { useNames } from "../parts/Names.ts"
 

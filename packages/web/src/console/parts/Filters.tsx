@@ -2,7 +2,8 @@
 import { Button, Form, Space } from "antd"
 import { useTranslations } from "use-intl"
 import type { Search } from "./Address.tsx"
-import { entered, type Field, FieldInput, sent } from "./Fields.tsx"
+import { FieldInput } from "./FieldInput.tsx"
+import { entered, type Field, sent } from "./fields.ts"
 import { useNames } from "./Names.ts"
 
 interface Props {

@@ -3,11 +3,12 @@
 import { CheckCircleTwoTone, CloseCircleTwoTone } from "@ant-design/icons"
 import { unwrap } from "@floodgate/client/Client"
 import { useQuery } from "@tanstack/react-query"
-import { Skeleton, Tag } from "antd"
+import { Skeleton } from "antd"
 import { useTranslations } from "use-intl"
 import { client } from "../../session/Session.ts"
 import { ErrorNote } from "./ErrorNote.tsx"
 import { useNames } from "./Names.ts"
+import { Tag } from "./Tag.tsx"
 
 const AGAIN_MS = 5_000
 
@@ -27,7 +28,7 @@ export const Readiness = ({ id }: { readonly id: number }) => {
   const { checks, ready } = readiness.data
   return (
     <section aria-label={t("readiness")}>
-      <Tag color={ready ? "green" : "red"}>{ready ? t("ready") : t("notReady")}</Tag>
+      <Tag tone={ready ? "good" : "bad"}>{ready ? t("ready") : t("notReady")}</Tag>
       <ul className="checks">
         {checks.map(({ check, detail, ok }) => (
           <li key={check}>

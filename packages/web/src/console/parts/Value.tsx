@@ -1,5 +1,4 @@
 /** How a field is shown, by its name: one table, so that a page names its fields and no more. */
-import { Tag } from "antd"
 import type { ReactNode } from "react"
 import { useFormatter } from "use-intl"
 import { useMoney } from "../../shop/parts/Money.ts"
@@ -8,6 +7,7 @@ import { pages } from "../pages.ts"
 import { To } from "./Address.tsx"
 import { usePermits } from "./Guarded.tsx"
 import { useNames } from "./Names.ts"
+import { Tag, type Tone } from "./Tag.tsx"
 
 /** Minor units of the row's currency. */
 const MONEY = new Set(["amount", "price", "original_price", "balance"])
@@ -29,32 +29,32 @@ const LINKS: Readonly<Record<string, PageName>> = {
 }
 
 /** Words that stand for a state, with the colour that says how it is. */
-const TONES: Readonly<Record<string, string>> = {
-  live: "green",
-  paid: "green",
-  succeeded: "green",
-  delivered: "green",
-  running: "green",
-  active: "green",
-  applied: "green",
-  white: "green",
-  replayed: "green",
-  upcoming: "blue",
-  unpaid: "gold",
-  pending: "gold",
-  processing: "gold",
-  requires_action: "gold",
-  refunding: "gold",
-  grey: "gold",
-  challenge: "gold",
-  open: "red",
-  failed: "red",
-  rejected: "red",
-  declined: "red",
-  banned: "red",
-  black: "red",
-  block: "red",
-  refused: "red",
+const TONES: Readonly<Record<string, Tone>> = {
+  live: "good",
+  paid: "good",
+  succeeded: "good",
+  delivered: "good",
+  running: "good",
+  active: "good",
+  applied: "good",
+  white: "good",
+  replayed: "good",
+  upcoming: "calm",
+  unpaid: "busy",
+  pending: "busy",
+  processing: "busy",
+  requires_action: "busy",
+  refunding: "busy",
+  grey: "busy",
+  challenge: "busy",
+  open: "bad",
+  failed: "bad",
+  rejected: "bad",
+  declined: "bad",
+  banned: "bad",
+  black: "bad",
+  block: "bad",
+  refused: "bad",
 }
 
 const STATES = new Set(["state", "status", "decision", "mode", "list", "roles", "events", "kind", "type"])
@@ -100,8 +100,7 @@ export const Value = ({ name, row, value }: ValueProps): ReactNode => {
       )
     }
     if (STATES.has(name)) {
-      const tone = TONES[value]
-      return <Tag {...(tone === undefined ? {} : { color: tone })}>{word(value)}</Tag>
+      return <Tag tone={TONES[value] ?? "plain"}>{word(value)}</Tag>
     }
     return <span className="text">{value}</span>
   }
