@@ -1,12 +1,23 @@
 /** How the pages are built: two documents, no inline script or style, the client from its source. */
 import * as path from "node:path"
 import react from "@vitejs/plugin-react"
-import { defineConfig } from "vite"
+import { defineConfig, type Plugin } from "vite"
 
 const page = (name: string): string => path.join(import.meta.dirname, `${name}.html`)
 
+/** The modules by which antd and its icons would add `<style>` elements, which the content policy forbids. */
+const ADDS_STYLES = /\/(@rc-component\/util\/es\/Dom\/dynamicCSS|@ant-design\/icons\/es\/cssUtils)\.js$/
+
+const constructedStyleSheets: Plugin = {
+  name: "constructed-style-sheets",
+  load: (id) =>
+    ADDS_STYLES.test(id)
+      ? `export * from ${JSON.stringify(path.join(import.meta.dirname, "src/console/look/styleSheets.ts"))}`
+      : undefined,
+}
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [constructedStyleSheets, react()],
   resolve: { conditions: ["@floodgate/source", "module", "browser", "development|production"] },
   server: {
     // `vite` beside a running stack: the pages from here, the API from its edge.

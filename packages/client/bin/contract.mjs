@@ -7,7 +7,7 @@ import { build } from "esbuild"
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
 
-/** The contract, evaluated: its OpenAPI document, and the rows of the catalogue. */
+/** The contract, evaluated: its OpenAPI document, the rows of the catalogue, and what each role permits. */
 export const contract = async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "floodgate-contract-"))
   try {
@@ -18,8 +18,9 @@ export const contract = async () => {
           import * as OpenApi from "@effect/platform/OpenApi"
           import { catalogue } from "@floodgate/contracts/errors/Catalogue"
           import { Api } from "@floodgate/contracts/http/Api"
+          import { permissionsOf } from "@floodgate/contracts/Roles"
           export const document = OpenApi.fromApi(Api)
-          export { catalogue }`,
+          export { catalogue, permissionsOf }`,
         resolveDir: path.join(root, "packages/client"),
         loader: "ts",
       },

@@ -7,6 +7,7 @@ import { type Browser, type BrowserContext, devices, type Page } from "playwrigh
 
 /** Pictures of the pages, for people to look at; not kept in the repository. */
 export const pictures = fileURLToPath(new URL("../../.output/storefront", import.meta.url))
+export const consolePictures = fileURLToPath(new URL("../../.output/console", import.meta.url))
 
 /** The longest wait for anything to appear (ms): machines of tests are slow. */
 const PATIENCE_MS = 45_000
@@ -36,10 +37,19 @@ export interface Looks {
   readonly still?: boolean
   /** What scripts take for Safari on an iPhone. */
   readonly ios?: boolean
+  /** The folder of the pictures. */
+  readonly album?: string
 }
 
 export const visit = async (browser: Browser, url: string, looks: Looks = {}): Promise<Visitor> => {
-  const { dark = false, ios = false, language = "en", phone = false, still = false } = looks
+  const {
+    album = pictures,
+    dark = false,
+    ios = false,
+    language = "en",
+    phone = false,
+    still = false,
+  } = looks
   const { defaultBrowserType: _, ...pixel } = devices["Pixel 7"]!
   const context = await browser.newContext({
     ...(phone ? pixel : { viewport: { width: 1200, height: 850 } }),
@@ -58,13 +68,13 @@ export const visit = async (browser: Browser, url: string, looks: Looks = {}): P
   if (ios) await context.addInitScript({ content: IPHONE })
   const page = await context.newPage()
   page.on("pageerror", (error) => complaints.push(`${error.name}: ${error.message}`))
-  mkdirSync(pictures, { recursive: true })
+  mkdirSync(album, { recursive: true })
   return {
     page,
     context,
     complaints,
     picture: async (name) => {
-      await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: "disabled" })
+      await page.screenshot({ path: join(album, `${name}.png`), fullPage: true, animations: "disabled" })
     },
     findings: async () => {
       const { violations } = await new AxeBuilder({ page }).analyze()

@@ -3,12 +3,12 @@ import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, us
 import { I18nProvider } from "react-aria-components"
 import { IntlProvider } from "use-intl"
 import { en } from "./en.ts"
-import type { Words } from "./Words.ts"
+import type { Dictionaries } from "./Words.ts"
 import { zh } from "./zh.ts"
 
 export type Language = "zh" | "en"
 
-const words: Readonly<Record<Language, Words>> = { en, zh }
+const shop: Dictionaries = { en, zh }
 const KEY = "floodgate.language"
 
 const isLanguage = (text: unknown): text is Language => text === "zh" || text === "en"
@@ -39,7 +39,13 @@ export const useLanguage = (): Choice => use(Chosen)
 
 const tags: Readonly<Record<Language, string>> = { en: "en", zh: "zh-CN" }
 
-export const LanguageProvider = ({ children }: { readonly children: ReactNode }) => {
+interface Props {
+  readonly children: ReactNode
+  /** The storefront's unless said. */
+  readonly words?: Dictionaries
+}
+
+export const LanguageProvider = ({ children, words = shop }: Props) => {
   const [current, setCurrent] = useState(spoken)
   const choose = useCallback((next: Language) => {
     spoken = next
