@@ -1,23 +1,16 @@
 /** What the benchmark asks of an edge as people do: signing in, publishing, raising limits. */
-import { setTimeout as sleep } from "node:timers/promises"
-
 interface Answer {
   readonly code: number
   readonly msg: string
   readonly data: any
 }
 
-const BUSY = new Set([429, 530])
-const TRIES = 10
-const PAUSE_MS = 500
-
-/** The envelope's data; throws where the answer isn't a success, "busy" after a few tries. */
+/** The envelope's data; throws where the answer isn't a success. */
 export const call = async (
   port: number,
   method: string,
   path: string,
   options: { readonly body?: unknown; readonly token?: string } = {},
-  tries = TRIES,
 ): Promise<any> => {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, {
     method,
@@ -29,10 +22,6 @@ export const call = async (
     signal: AbortSignal.timeout(30_000),
   })
   const answer = (await response.json()) as Answer
-  if (BUSY.has(answer.code) && tries > 1) {
-    await sleep(PAUSE_MS)
-    return call(port, method, path, options, tries - 1)
-  }
   if (answer.code !== 0) {
     throw new Error(`${method} ${path} answered ${response.status}/${answer.code}: ${answer.msg}`)
   }

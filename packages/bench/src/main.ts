@@ -1,32 +1,42 @@
 /**
  * `pnpm bench [row…] [--quick] [--json]`: every figure as a ratio of two things measured in this run. Words choose the
- * rows whose names begin with them.
+ * rows whose names begin with them. `--guard` measures a few briefly and fails where one is far below its baseline;
+ * `--picture FILE` draws latency against rate; `--stack DIR` measures a stack with two edges that runs already.
  */
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { withStack } from "./BenchStack.ts"
+import * as Guard from "./Guard.ts"
 import { Load } from "./load/Load.ts"
 import * as Machine from "./Machine.ts"
+import { picture } from "./Picture.ts"
 import { json, type Result, table } from "./Result.ts"
 import { accepted, firstSeen } from "./rows/Accepted.ts"
 import { productRead, soldOut } from "./rows/Constant.ts"
+import * as Costs from "./rows/Costs.ts"
+import * as Growth from "./rows/Growth.ts"
+import * as Memory from "./rows/Memory.ts"
 import { ordersPersisted } from "./rows/OrdersPersisted.ts"
+import * as Rates from "./rows/Rates.ts"
 import * as Tokens from "./Tokens.ts"
 import { type Size, World } from "./World.ts"
 
-/** Figures that are measured together, under their names. */
 interface Row {
+  /** Figures that are measured together begin with one of these. */
   readonly names: ReadonlyArray<string>
   readonly run: (world: World) => Promise<ReadonlyArray<Result>>
+  /** Part of `--quick`, unless asked for by name: a few need their time to say anything. */
+  readonly quick: boolean
 }
 
 const rows: ReadonlyArray<Row> = [
-  { names: ["seckill_accepted"], run: accepted },
-  { names: ["seckill_first_seen"], run: firstSeen },
-  { names: ["seckill_sold_out", "seckill_sold_out_with_key"], run: soldOut },
-  { names: ["product_read", "product_read_bare"], run: productRead },
+  { names: ["start_time"], run: Memory.startTime, quick: true },
+  { names: ["seckill_accepted"], run: accepted, quick: true },
+  { names: ["seckill_first_seen"], run: firstSeen, quick: true },
+  { names: ["seckill_sold_out"], run: soldOut, quick: true },
+  { names: ["product_read"], run: productRead, quick: true },
   {
-    names: ["orders_persisted", "orders_persisted_one_product", "orders_persisted_against_single"],
+    names: ["orders_persisted"],
     run: (world) =>
       ordersPersisted(
         world.stack,
@@ -35,32 +45,56 @@ const rows: ReadonlyArray<Row> = [
           : { orders: 50_000, rounds: 5, single: 1_000 },
         world.progress,
       ),
+    quick: true,
   },
+  { names: ["seckill_sustained"], run: Rates.sustained, quick: true },
+  { names: ["click_to_order_p99"], run: Rates.clickToOrder, quick: true },
+  { names: ["flood"], run: Rates.flood, quick: true },
+  { names: ["redis_bytes"], run: Memory.redisBytes, quick: true },
+  { names: ["growth_products"], run: Growth.products, quick: false },
+  { names: ["growth_buyers"], run: Growth.buyers, quick: false },
+  { names: ["hot_product_mix"], run: Growth.hotProduct, quick: false },
+  { names: ["tracing_cost"], run: Costs.tracing, quick: false },
+  { names: ["metrics_cost", "limits_cost"], run: Costs.profiles, quick: false },
+  { names: ["connections_memory"], run: Memory.connectionsMemory, quick: false },
+  { names: ["soak"], run: Memory.soak, quick: false },
 ]
+
+/** What `--guard` looks at. */
+const guarded = ["seckill_accepted", "seckill_first_seen", "seckill_sold_out", "product_read"]
 
 const slices = (from: number, count: number, width: number) =>
   Array.from({ length: count }, (_, i) => ({ from: from + i * width, to: from + (i + 1) * width }))
 
-const sizeOf = (quick: boolean): Size =>
-  quick
-    ? {
-        quick,
-        rounds: 2,
-        connections: 64,
-        known: { from: 0, to: 5_000 },
-        fresh: slices(5_000, 3, 4_000),
-        products: 1,
-        forMs: 1_500,
-      }
-    : {
-        quick,
-        rounds: 5,
-        connections: 64,
-        known: { from: 0, to: 10_000 },
-        fresh: slices(10_000, 6, 15_000),
-        products: 4,
-        forMs: 5_000,
-      }
+const sizes: Readonly<Record<"guard" | "quick" | "full", Size>> = {
+  guard: {
+    quick: true,
+    rounds: 2,
+    connections: 64,
+    known: { from: 0, to: 4_000 },
+    fresh: slices(4_000, 3, 3_000),
+    products: 1,
+    forMs: 1_000,
+  },
+  quick: {
+    quick: true,
+    rounds: 2,
+    connections: 64,
+    known: { from: 0, to: 5_000 },
+    fresh: slices(5_000, 3, 4_000),
+    products: 1,
+    forMs: 1_500,
+  },
+  full: {
+    quick: false,
+    rounds: 5,
+    connections: 64,
+    known: { from: 0, to: 10_000 },
+    fresh: slices(10_000, 6, 15_000),
+    products: 4,
+    forMs: 5_000,
+  },
+}
 
 /** Below the range from which systems take the ports of outgoing connections. */
 const PORT_BASE = "29000"
@@ -71,6 +105,10 @@ const { positionals, values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    guard: { type: "boolean", default: false },
+    /** With `--guard`: what is measured becomes what is expected. */
+    accept: { type: "boolean", default: false },
+    picture: { type: "string" },
     "port-base": { type: "string", default: PORT_BASE },
     stack: { type: "string" },
   },
@@ -79,20 +117,18 @@ const began = performance.now()
 const progress = (text: string) =>
   process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(0).padStart(4)} s  ${text}\n`)
 const entry = (name: string) => fileURLToPath(new URL(`./${name}.mjs`, import.meta.url))
-const root = fileURLToPath(new URL("../../", import.meta.url))
 
-const chosen = rows.filter(
-  ({ names }) =>
-    positionals.length === 0 || names.some((name) => positionals.some((word) => name.startsWith(word))),
+const words = values.guard ? guarded : positionals
+const asked = (row: Row): boolean => words.some((word) => row.names.some((name) => name.startsWith(word) || word.startsWith(name)))
+const chosen = rows.filter((row) =>
+  words.length > 0 ? asked(row) : values.picture === undefined && (row.quick || !values.quick),
 )
-if (chosen.length === 0) {
-  process.stderr.write(
-    `No row begins with that. There are: ${rows.flatMap(({ names }) => names).join(", ")}\n`,
-  )
+if (words.length > 0 && chosen.length === 0) {
+  process.stderr.write(`There is no such row. There are: ${rows.flatMap(({ names }) => names).join(", ")}\n`)
   process.exit(1)
 }
 
-const size = sizeOf(values.quick)
+const size = sizes[values.guard ? "guard" : values.quick ? "quick" : "full"]
 progress(Machine.describe())
 const results = await withStack(
   { portBase: Number(values["port-base"]), running: values.stack },
@@ -102,17 +138,20 @@ const results = await withStack(
     const minted = await Tokens.mint(stack.jwtKeysFile, `${stack.jwtKeysFile}.tokens`, buyers, (done) =>
       progress(`${done} of ${buyers} buyers have a token of their own`),
     )
-    const load = await Load.start(entry("generator"))
+    const entries = {
+      generator: entry("generator"),
+      reference: entry("reference"),
+      reserveScript: "lua/reserve.lua",
+    }
+    const load = await Load.start(entries.generator)
     try {
       await load.buyers(minted.file)
-      const world = await World.make(
-        { stack, load, minted, size, progress },
-        { reference: entry("reference"), reserveScript: `${root}lua/reserve.lua` },
-      )
+      const world = await World.make({ stack, load, minted, size, progress }, entries)
       try {
         await world.raise("seckill-product")
         const all: Array<Result> = []
         for (const row of chosen) all.push(...(await row.run(world)))
+        if (values.picture !== undefined) await picture(world, values.picture)
         progress(`traces sent to the collector: ${stack.traced()} bytes`)
         return all
       } finally {
@@ -123,4 +162,13 @@ const results = await withStack(
     }
   },
 )
-process.stdout.write(`${values.json ? json(results) : table(results)}\n`)
+if (results.length > 0) process.stdout.write(`${values.json ? json(results) : table(results)}\n`)
+
+const BASELINE = "packages/bench/baseline.json"
+if (values.guard && values.accept) await Guard.accept(BASELINE, results)
+else if (values.guard) {
+  const behind = Guard.regressions(await Guard.load(BASELINE), results)
+  for (const sentence of behind) process.stderr.write(`${sentence}\n`)
+  process.stdout.write(behind.length === 0 ? "No regression.\n" : `${behind.length} regressions.\n`)
+  process.exitCode = behind.length === 0 ? 0 : 1
+}

@@ -8,18 +8,15 @@ export interface Range {
 
 /** Requests in the order in which they are sent. */
 export type Requests =
-  /** Each buyer wants each product once: product after product, buyer after buyer. Not repeated. */
   | {
-      readonly kind: "buy"
+      /**
+       * `buy`: each buyer wants each product once, product after product, and then there is nothing more to send. `ask`:
+       * the same without an end. `spread`: as `buy`, but one buyer after the other wants another product.
+       */
+      readonly kind: "buy" | "ask" | "spread"
       readonly products: ReadonlyArray<number>
       readonly buyers: Range
-      readonly keyed: boolean
-    }
-  /** The same without an end: from the first again after the last. */
-  | {
-      readonly kind: "ask"
-      readonly products: ReadonlyArray<number>
-      readonly buyers: Range
+      /** With an `Idempotency-Key`, as our own clients send it. */
       readonly keyed: boolean
     }
   /** GET of each path in turn, for ever, each time from another address. */
@@ -39,6 +36,10 @@ export interface Plan {
    * rate counts from when the request was due, not from when a connection was free for it.
    */
   readonly rate: number | undefined
+  /** Percentiles and `answered` are of answers with this status only (`202`); undefined: of all. */
+  readonly judged?: string
+  /** Whether the outcome tells when each request was due. */
+  readonly clicks?: boolean
 }
 
 export interface Outcome {
@@ -56,6 +57,8 @@ export interface Outcome {
   readonly max: number
   /** Processor time of the load generator in the measured time, as a share of one core. */
   readonly ownCpu: number
+  /** When each request was due, Unix ms, in the order of `Requests`; empty where nobody asked. */
+  readonly clicks: ReadonlyArray<number>
 }
 
 /** What the parent sends. */

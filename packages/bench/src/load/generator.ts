@@ -10,6 +10,9 @@ import type { Answer, Outcome, Plan, Requests, Told } from "./Plan.ts"
 /** An answer that takes longer than this ends the run: something is broken. */
 const PATIENCE_MS = 20_000
 
+/** Connections that are opened at once. */
+const OPENING = 256
+
 /** Digits of a product id in a prepared request: it is written over in place. */
 const ID_WIDTH = 12
 const BODY_PREFIX = '{"product_id":'
@@ -57,10 +60,11 @@ const sequence = (requests: Requests): ((i: number) => Buffer | undefined) => {
   const ids = products.map((id) => String(id).padStart(ID_WIDTH, " "))
   return (i) => {
     const sweep = Math.floor(i / size)
-    if (requests.kind === "buy" && sweep >= ids.length) return undefined
+    if (requests.kind !== "ask" && sweep >= ids.length) return undefined
     const prepared = buyers[from + (i % size)]!
     const bytes = keyed ? prepared.keyed : prepared.plain
-    bytes.write(ids[sweep % ids.length]!, bytes.length - ID_WIDTH - 1, "latin1")
+    const product = requests.kind === "spread" ? i + sweep : sweep
+    bytes.write(ids[product % ids.length]!, bytes.length - ID_WIDTH - 1, "latin1")
     return bytes
   }
 }
@@ -99,7 +103,22 @@ const run = (plan: Plan): Promise<Outcome> =>
     })
     const counts = new Map<number, number>()
     const sockets: Array<Socket> = []
-    const idle: Array<number> = []
+    /** Free connections, the one that was used longest ago first: so none is idle for so long that it is closed. */
+    const idle = new Int32Array(plan.connections)
+    let idleFrom = 0
+    let idleCount = 0
+    const free = (index: number): void => {
+      idle[(idleFrom + idleCount++) % idle.length] = index
+    }
+    const takeFree = (): number | undefined => {
+      if (idleCount === 0) return undefined
+      idleCount--
+      const index = idle[idleFrom]
+      idleFrom = (idleFrom + 1) % idle.length
+      return index
+    }
+    const clicks: Array<number> = []
+    const judged = plan.judged === undefined ? undefined : Number(plan.judged) * 1_000
     const due = new Float64Array(plan.connections)
     const partial: Array<Buffer | undefined> = []
     let sent = 0
@@ -139,6 +158,7 @@ const run = (plan: Plan): Promise<Outcome> =>
         p999: histogram.getValueAtPercentile(99.9) / 1_000,
         max: histogram.maxValue / 1_000,
         ownCpu: (used.user + used.system) / 1e6 / seconds,
+        clicks,
       })
     }
 
@@ -159,6 +179,7 @@ const run = (plan: Plan): Promise<Outcome> =>
       sent++
       underWay++
       due[index] = dueMs
+      if (plan.clicks === true) clicks.push(performance.timeOrigin + dueMs)
       sockets[index]!.write(bytes)
       return true
     }
@@ -178,13 +199,13 @@ const run = (plan: Plan): Promise<Outcome> =>
       lastMs = nowMs
       if (measuring) {
         // What was due before the measured time is the warm-up's.
-        if (due[index]! >= startedMs)
+        if (due[index]! >= startedMs && (judged === undefined || judged === key))
           histogram.recordValue(Math.max(1, Math.round((nowMs - due[index]!) * 1_000)))
       } else if (answered >= plan.warmUp) begin(nowMs)
       if (plan.rate === undefined) {
         if ((ended(nowMs) || !send(index, nowMs)) && underWay === 0) finish()
       } else {
-        idle.push(index)
+        free(index)
       }
     }
 
@@ -209,7 +230,7 @@ const run = (plan: Plan): Promise<Outcome> =>
         if (!ended(nowMs)) {
           for (;;) {
             const dueMs = firstMs + issued * gapMs
-            const index = dueMs > nowMs ? undefined : idle.pop()
+            const index = dueMs > nowMs ? undefined : takeFree()
             if (index === undefined) break
             if (!send(index, dueMs)) {
               plan = { ...plan, most: sent }
@@ -229,7 +250,18 @@ const run = (plan: Plan): Promise<Outcome> =>
     }, PATIENCE_MS)
 
     let open = 0
-    for (let index = 0; index < plan.connections; index++) {
+    let opening = 0
+    const start = (): void => {
+      const nowMs = performance.now()
+      if (measuring) begin(nowMs)
+      if (plan.rate === undefined) for (let i = 0; i < plan.connections; i++) send(i, nowMs)
+      else {
+        for (let i = 0; i < plan.connections; i++) free(i)
+        atRate(plan.rate)
+      }
+    }
+    const openOne = (): void => {
+      const index = opening++
       const socket = connect({ port: plan.port, host: "127.0.0.1", noDelay: true })
       sockets.push(socket)
       partial.push(undefined)
@@ -241,17 +273,12 @@ const run = (plan: Plan): Promise<Outcome> =>
         if (!over) finish(new Error("a connection was closed by the server"))
       })
       socket.on("connect", () => {
-        open++
-        if (open < plan.connections) return
-        const nowMs = performance.now()
-        if (measuring) begin(nowMs)
-        if (plan.rate === undefined) for (let i = 0; i < plan.connections; i++) send(i, nowMs)
-        else {
-          for (let i = 0; i < plan.connections; i++) idle.push(i)
-          atRate(plan.rate)
-        }
+        if (opening < plan.connections) openOne()
+        if (++open === plan.connections) start()
       })
     }
+    // No more at once than a server's backlog takes.
+    while (opening < Math.min(OPENING, plan.connections)) openOne()
   })
 
 const answer = (message: Answer): void => {

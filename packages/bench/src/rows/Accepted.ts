@@ -4,13 +4,14 @@
  */
 import type { Outcome, Range } from "../load/Plan.ts"
 import { type Result, rounds } from "../Result.ts"
-import { latency, only, rate, type Used, type World } from "../World.ts"
+import { counted, latency, rate, type Used, type World } from "../World.ts"
 
 const KEYED = true
 
 interface Round {
   readonly ours: Outcome
   readonly reference: Outcome
+  readonly busy: number
   readonly left: number
   readonly drainedMs: number
   readonly used: Used
@@ -30,12 +31,13 @@ const buy = async (world: World, products: ReadonlyArray<number>, buyers: Range,
       rate: undefined,
     }),
   )
-  const accepted = only(ours, "202")
-  const { drainedMs, left } = await world.settled(products, accepted)
-  return { ours, used, left, drainedMs }
+  const { busy, expected } = counted(ours, "202")
+  const { drainedMs, left } = await world.settled(products, expected, busy)
+  return { ours, used, busy, left, drainedMs }
 }
 
-const ask = (world: World, port: number, buyers: Range): Promise<Outcome> =>
+/** The reference under the same load. */
+export const ask = (world: World, port: number, buyers: Range): Promise<Outcome> =>
   world.load.run({
     port,
     connections: world.size.connections,
@@ -64,7 +66,8 @@ const result = (name: string, against: string, all: ReadonlyArray<Round>): Resul
       `closed loop, ${latency(last.ours)} (reference ${latency(last.reference)})`,
       `µs of processor a request: ${cpu}; load generator ${(last.ours.ownCpu * 100).toFixed(0)} % of a core`,
       `backlog at the end ${all.map(({ left }) => left).join(", ")} orders, gone after ` +
-        `${all.map(({ drainedMs }) => `${(drainedMs / 1_000).toFixed(1)} s`).join(", ")}; every reservation became an order`,
+        `${all.map(({ drainedMs }) => `${(drainedMs / 1_000).toFixed(1)} s`).join(", ")}; every reservation became an order; ` +
+        `"busy" was answered ${all.map(({ busy }) => busy).join(", ")} times`,
     ],
   }
 }
@@ -72,8 +75,9 @@ const result = (name: string, against: string, all: ReadonlyArray<Round>): Resul
 export const accepted = async (world: World): Promise<ReadonlyArray<Result>> => {
   const { known, products: width, rounds: count } = world.size
   const all: Array<Round> = []
+  const sales = await world.sell((width + 1) * (count + 1))
   for (let round = 0; round <= count; round++) {
-    const products = await world.sell(width + 1)
+    const products = sales.slice(round * (width + 1), (round + 1) * (width + 1))
     const reference = await world.reference("reserve", ({ port }) => ask(world, port, known))
     const ours = await buy(world, products, known, true)
     // The first one warms up.
@@ -88,8 +92,9 @@ export const accepted = async (world: World): Promise<ReadonlyArray<Result>> => 
 export const firstSeen = async (world: World): Promise<ReadonlyArray<Result>> => {
   const { fresh, known } = world.size
   const all: Array<Round> = []
+  const sales = await world.sell(fresh.length)
   for (const [round, buyers] of fresh.entries()) {
-    const products = await world.sell(1)
+    const products = [sales[round]!]
     const reference = await world.reference("verify", ({ port }) => ask(world, port, known))
     const ours = await buy(world, products, buyers, false)
     if (round > 0) all.push({ ...ours, reference })

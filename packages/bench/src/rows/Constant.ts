@@ -1,7 +1,7 @@
 /** What needs no decision: sold-out answers and a product from the cache, against servers that answer a constant. */
 import type { Outcome, Requests } from "../load/Plan.ts"
 import { type Result, rounds } from "../Result.ts"
-import { latency, only, rate, type World } from "../World.ts"
+import { counted, latency, rate, type World } from "../World.ts"
 
 const loop = (world: World, port: number, requests: Requests): Promise<Outcome> =>
   world.load.run({
@@ -65,7 +65,7 @@ export const soldOut = async (world: World): Promise<ReadonlyArray<Result>> => {
       buyers: others,
       keyed,
     })
-    only(outcome, "409/510")
+    counted(outcome, "409/510")
     return outcome
   }
   const [marked, keyed, constant] = await inTurn(world, "seckill_sold_out", [
@@ -97,7 +97,7 @@ export const productRead = async (world: World): Promise<ReadonlyArray<Result>> 
   const [product] = await world.sell(1)
   const get = (port: number, path: string) => async () => {
     const outcome = await loop(world, port, { kind: "get", paths: [path] })
-    only(outcome, "200")
+    counted(outcome, "200")
     return outcome
   }
   const [read, same, bare] = await inTurn(world, "product_read", [
