@@ -1,0 +1,31 @@
+/** Whether a change made something much slower: ratios of a short run against those that were written down. */
+import { readFile, writeFile } from "node:fs/promises"
+import { ratio, type Result } from "./Result.ts"
+
+/** A ratio below this part of its baseline is a regression: short runs on a shared machine vary, halves they don't. */
+export const MARGIN = 0.5
+
+export type Baseline = Readonly<Record<string, number>>
+
+export const load = async (file: string): Promise<Baseline> => JSON.parse(await readFile(file, "utf8"))
+
+/** Writes what was measured as what is expected from now on. */
+export const accept = async (file: string, results: ReadonlyArray<Result>): Promise<void> => {
+  const ratios = results.map((result) => [result.name, Number((ratio(result) ?? 0).toFixed(3))])
+  await writeFile(file, `${JSON.stringify(Object.fromEntries(ratios), null, 2)}\n`)
+}
+
+/** What fell behind, one sentence each. A figure without a baseline, or a baseline without its figure, is told too. */
+export const regressions = (baseline: Baseline, results: ReadonlyArray<Result>): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const measured = new Map(results.map((result) => [result.name, ratio(result)]))
+  for (const [name, expected] of Object.entries(baseline)) {
+    const now = measured.get(name)
+    if (now === undefined) found.push(`${name} wasn't measured`)
+    else if (!(now >= expected * MARGIN)) {
+      found.push(`${name}: a ratio of ${now.toFixed(2)}, less than ${MARGIN} of the ${expected} that is expected`)
+    }
+  }
+  for (const name of measured.keys()) if (!(name in baseline)) found.push(`${name} has no baseline`)
+  return found
+}
