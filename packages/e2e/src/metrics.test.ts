@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import * as Ports from "@floodgate/runtime/config/Ports"
 import * as mysql from "mysql2/promise"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
-import { Edge } from "./support/Edge.ts"
+import { Edge, patiently } from "./support/Edge.ts"
 import { inParallel, poll } from "./support/Poll.ts"
 import { Stack } from "./support/Stack.ts"
 
@@ -15,15 +15,6 @@ const edge = new Edge(stack.url)
 
 const SERVICES = ["edge", "identity", "inventory", "ordering", "payment"] as const
 type Service = (typeof SERVICES)[number]
-
-/** A machine that is busy with other things says so (503), and is asked again: none of this is about how fast it is. */
-const patiently = <A>(what: string, ask: () => Promise<A>): Promise<A> =>
-  poll(what, () =>
-    ask().catch((error: Error) => {
-      if (/answered 503/.test(error.message)) return undefined
-      throw error
-    }),
-  )
 
 const publish = (fields: Readonly<Record<string, unknown>>) =>
   patiently("publish", () => edge.publish(fields))

@@ -20,6 +20,28 @@ const why = (username: string, state: string): string =>
     ? "There is an administrator already: who is one makes others, in the console under Users."
     : `The account ${username} is ${state}.`
 
+/** What a person can do about a failure. */
+const messageOf = (
+  username: string,
+  error: { readonly _tag: string; readonly message: string; readonly state?: string },
+): string => {
+  switch (error._tag) {
+    case "NotFound":
+      return `There is no account ${username}: register it first, as any customer does.`
+    case "WrongState":
+      return why(username, error.state ?? "")
+    case "Busy":
+      return "Identity can't be reached, or is busy (IDENTITY_URL): try again."
+    case "Unauthenticated":
+    case "Forbidden":
+      return "Identity doesn't know this credential (SERVICE_CREDENTIAL_FILE)."
+    case "ConfigInvalid":
+      return error.message
+    default:
+      return `Identity failed (${error._tag}): its log says why.`
+  }
+}
+
 /**
  * Makes a registered account an administrator, as long as there is none; answers a line that says so. IDENTITY_URL and
  * SERVICE_CREDENTIAL_FILE say where and with what right. Fails with a StackError where there is an administrator or no
@@ -36,15 +58,7 @@ export const grant = (env: Environment, username: string): Promise<string> =>
       )
       return `${user.username} is an administrator, from the next sign-in on.`
     }).pipe(
-      Effect.catchTags({
-        NotFound: () =>
-          Effect.fail(
-            new StackError(`There is no account ${username}: register it first, as any customer does.`),
-          ),
-        WrongState: ({ state }) => Effect.fail(new StackError(why(username, state))),
-        Forbidden: () => Effect.fail(new StackError("Identity doesn't take this from a user's hand.")),
-      }),
-      Effect.mapError((error) => (error instanceof StackError ? error : new StackError(error.message))),
+      Effect.mapError((error) => new StackError(messageOf(username, error))),
       Effect.provide(Credential.layer("stack")),
       Effect.withConfigProvider(Provider.make(env)),
     ),

@@ -31,6 +31,18 @@ export interface Order {
 /** 10.0.0.0/8, which the stack's edges believe loopback about: so one machine is a crowd, as limits see it. */
 const addressOf = (n: number): string => `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`
 
+/**
+ * A machine that is busy with other things says so (503), and is asked again: for what isn't about how fast it is. Takes
+ * what `Edge.ask` and what is made of it fail with.
+ */
+export const patiently = <A>(what: string, ask: () => Promise<A>): Promise<A> =>
+  poll(what, () =>
+    ask().catch((error: Error) => {
+      if (/answered 503/.test(error.message)) return undefined
+      throw error
+    }),
+  )
+
 let strangers = 0
 
 /** An account has one address, whoever isn't signed in a new one each time. */
@@ -129,7 +141,7 @@ export class Edge {
     )
     await poll(
       `product ${product.id} is live`,
-      async () => (await this.get(`/product/${product.id}`)).data.status === "live",
+      async () => (await this.get(`/product/${product.id}`)).data?.status === "live",
     )
     return product
   }
