@@ -206,6 +206,9 @@ const slowReader = async (trial: Trial): Promise<void> => {
       )
       holds(one.resets === 0, `${one.resets} times a stream had to begin anew`)
     }
+    const connections = [reader!, ...hung].reduce((total, { greeted }) => total + greeted, 0)
+    const drops = (await dropped()) - before
+    holds(drops <= connections, `${connections} streams were opened, and dropped ${drops} times`)
     holds(
       hung.every(({ greeted }) => greeted >= 2),
       "one who was dropped never came back",
