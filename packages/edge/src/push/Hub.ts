@@ -171,7 +171,10 @@ export class Hub {
     for (const [i, told] of missed.entries()) {
       const isLast = missed[i + 1]?.id !== told.id
       const behind = stream.wire.write(orderFrame(told, isLast))
-      if (isLast && behind > MAX_BEHIND_BYTES / 2 && i + 1 < missed.length) return this.end(stream)
+      if (isLast && behind > MAX_BEHIND_BYTES / 2 && i + 1 < missed.length) {
+        this.end(stream)
+        return
+      }
     }
   }
 

@@ -223,7 +223,8 @@ export const listening: ReadonlyArray<Row> = [
   {
     number: 23,
     face: "killed",
-    promise: "an edge killed with 1,000 streams open: all go on behind the last id, none misses a final state",
+    promise:
+      "an edge killed with 1,000 streams open: all go on behind the last id, none misses a final state",
     limitMs: 300_000,
     run: edgeKilled,
   },

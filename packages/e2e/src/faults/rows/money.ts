@@ -74,9 +74,7 @@ const race = async (trial: Trial): Promise<void> => {
   const orderings = ["ordering", "ordering-2"]
   const timeMs = Math.min(MOST_TIME_TO_PAY_MS, patient(TIME_TO_PAY_MS))
   try {
-    await Promise.all(
-      orderings.map((name) => world.restart(name, { ORDER_PAY_TIMEOUT_MS: String(timeMs) })),
-    )
+    await Promise.all(orderings.map((name) => world.restart(name, { ORDER_PAY_TIMEOUT_MS: String(timeMs) })))
     for (let i = 0; i < SALES; i++)
       await trial.sale({ stock: RACES, perUserLimit: 10, habits: { wishes: 0 } })
     const tally = new Map<string, number>()
