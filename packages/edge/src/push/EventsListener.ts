@@ -51,6 +51,9 @@ export type EventsListener = (
 /** What a client waits before it asks for one stream more than it may have (ms). */
 const TOO_MANY_RETRY_MS = 5_000
 
+/** How long the end of a stream may take to arrive (ms). */
+const LAST_WORDS_MS = 5_000
+
 const PARAMETERS = new Set(["topics", "ticket", "last_event_id"])
 const decodeTopics = Schema.decodeUnknownEither(Topics, { errors: "all" })
 
@@ -92,7 +95,12 @@ const wireOf = (response: ServerResponse): Wire => ({
     response.write(text)
     return response.writableLength
   },
-  end: () => response.end(),
+  end: () => {
+    response.end()
+    // Whoever doesn't take the rest would keep its socket for as long as it likes.
+    const cut = setTimeout(() => response.destroy(), LAST_WORDS_MS)
+    response.once("close", () => clearTimeout(cut))
+  },
   destroy: () => response.destroy(),
 })
 

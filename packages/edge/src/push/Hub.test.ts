@@ -123,6 +123,45 @@ describe("the hub", () => {
     assert.strictEqual(hub.size, 1)
   })
 
+  it("lets nobody go on behind an entry that was heard by half", () => {
+    const hub = begun()
+    const { reader } = open(hub, alice, ["orders"])
+    hub.orders("1-0", [change(7, "n1"), change(8, "n2"), change(7, "n3")])
+    const back = open(hub, alice, ["orders"], "0-0").reader
+    for (const one of [reader, back])
+      assert.deepStrictEqual(
+        one
+          .events()
+          .slice(1)
+          .map(({ data, id }) => [data.order_num, id]),
+        [
+          ["n1", undefined],
+          ["n3", "1-0"],
+        ],
+      )
+  })
+
+  it("tells who was away for long what the wire takes, and the rest when it comes back", () => {
+    const hub = begun()
+    for (let n = 1; n <= 1_000; n++) hub.orders(`${n}-0`, [change(7, `a${n}`), change(7, `b${n}`)])
+    const heard = new Set<string>()
+    let last = "0-0"
+    let times = 0
+    for (let how = "ended"; how === "ended"; times++) {
+      const slow = wire(false)
+      hub.open(slow, alice, "192.0.2.1", ["orders"], last, 5)
+      const told = slow.events().slice(1)
+      assert.isBelow(JSON.stringify(told).length, 2 * Hub.MAX_BEHIND_BYTES)
+      for (const { data } of told) heard.add(data.order_num)
+      last = told.at(-1)!.id!
+      how = slow.how()
+    }
+    assert.strictEqual(heard.size, 2_000)
+    assert.isAbove(times, 2)
+    assert.strictEqual(hub.dropped, 0)
+    assert.strictEqual(hub.size, 1)
+  })
+
   it("bounds the streams of a user and of an address, and counts what was closed no longer", () => {
     const hub = begun()
     const streams = Array.from(

@@ -62,7 +62,8 @@ export interface StockChange {
 export const frame = (event: string, data: unknown, id?: string): string =>
   `${id === undefined ? "" : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
-const orderFrame = ({ change, id }: Told): string =>
+/** `isLast` of what an entry has for this stream: who has heard half of an entry must hear it again. */
+const orderFrame = ({ change, id }: Told, isLast: boolean): string =>
   frame(
     "order.updated",
     {
@@ -72,7 +73,7 @@ const orderFrame = ({ change, id }: Told): string =>
       version: change.version,
       updated_at: change.updatedAt,
     },
-    id,
+    isLast ? id : undefined,
   )
 
 /** Part of a stream's id: so that any edge can tell whose it is, and none need ask another. */
@@ -160,10 +161,23 @@ export class Hub {
     const from = missed === undefined || lastEventId === undefined ? this.replay?.newestId : lastEventId
     this.tell(stream, `retry: ${RETRY_MS}\n\n${frame("ready", ready, from)}`)
     if (missed === undefined) this.tell(stream, frame("reset", {}))
-    else if (stream.topics.has("orders")) {
-      for (const told of missed) this.tell(stream, orderFrame(told))
-    }
+    else if (stream.topics.has("orders")) this.replayTo(stream, missed)
     return stream
+  }
+
+  /**
+   * Tells what was missed, as far as the wire takes it: a client that was away for long gets it in instalments. Each
+   * ends where an entry does, in an orderly way, so that all of it arrives and the next begins behind it.
+   */
+  private replayTo(stream: Open, missed: ReadonlyArray<Told>): void {
+    for (const [i, told] of missed.entries()) {
+      const isLast = missed[i + 1]?.id !== told.id
+      const behind = stream.wire.write(orderFrame(told, isLast))
+      if (isLast && behind > MAX_BEHIND_BYTES / 2 && i + 1 < missed.length) {
+        this.end(stream)
+        return
+      }
+    }
   }
 
   /** Replaces a stream's topics; false where this edge has no such stream. */
@@ -192,10 +206,11 @@ export class Hub {
   /** Takes an entry of the journal, and tells those whom it is about. */
   orders(id: string, changes: ReadonlyArray<Change>): void {
     this.replay?.append(id, changes)
+    const lastOf = new Map(changes.map((change) => [change.userId, change]))
     for (const change of changes) {
       const streams = this.byUser.get(change.userId)
       if (streams === undefined) continue
-      const text = orderFrame({ id, change })
+      const text = orderFrame({ id, change }, lastOf.get(change.userId) === change)
       for (const stream of streams) if (stream.topics.has("orders")) this.tell(stream, text)
     }
   }
@@ -264,6 +279,8 @@ export class Hub {
   }
 
   private tell(stream: Open, text: string): void {
+    // It may have been dropped by what it was told before.
+    if (!this.streams.has(stream.id)) return
     if (stream.wire.write(text) <= MAX_BEHIND_BYTES) return
     this.dropped++
     this.close(stream)

@@ -100,58 +100,64 @@ const makeQuiet = query(
 
 describe("cancelling", () => {
   layer(cancelling, { excludeTestServices: true })((it) => {
-    it.effect("gives the stock back once, however many ask at the same time", () =>
-      Effect.gen(function* () {
-        const canceller = yield* Canceller
-        const id = yield* product({ stock: 2 })
-        const orderNum = yield* ordered(id, 1)
-        yield* ordered(id, 2)
-        const answered = yield* Effect.forEach(
-          Array.from({ length: 20 }),
-          () => canceller.cancel(wish(orderNum)),
-          { concurrency: "unbounded" },
-        )
-        for (const { closing, order } of answered) {
-          assert.strictEqual(closing, "done")
-          assert.strictEqual(order.state, "cancelled")
-          assert.strictEqual(order.cancel_reason, "user")
-          assert.strictEqual(order.version, 2)
-          assert.isNull(order.paid_at_ms)
-        }
-        assert.strictEqual(yield* assertConserved(id), 1)
-        assert.deepStrictEqual(yield* eventsOf(orderNum), ["order.cancelled"])
-        const audit = yield* query("SELECT actor_id, action, reason FROM audit WHERE target_id = ?", [
-          orderNum,
-        ])
-        assert.deepStrictEqual(audit, [{ actor_id: 1, action: "order.cancel", reason: "changed my mind" }])
-        // The buyer may buy again.
-        const again = yield* ordered(id, 1)
-        assert.strictEqual(yield* stateOf(again), "unpaid")
-        assert.strictEqual(yield* assertConserved(id), 0)
-      }),
+    it.effect(
+      "gives the stock back once, however many ask at the same time",
+      () =>
+        Effect.gen(function* () {
+          const canceller = yield* Canceller
+          const id = yield* product({ stock: 2 })
+          const orderNum = yield* ordered(id, 1)
+          yield* ordered(id, 2)
+          const answered = yield* Effect.forEach(
+            Array.from({ length: 20 }),
+            () => canceller.cancel(wish(orderNum)),
+            { concurrency: "unbounded" },
+          )
+          for (const { closing, order } of answered) {
+            assert.strictEqual(closing, "done")
+            assert.strictEqual(order.state, "cancelled")
+            assert.strictEqual(order.cancel_reason, "user")
+            assert.strictEqual(order.version, 2)
+            assert.isNull(order.paid_at_ms)
+          }
+          assert.strictEqual(yield* assertConserved(id), 1)
+          assert.deepStrictEqual(yield* eventsOf(orderNum), ["order.cancelled"])
+          const audit = yield* query("SELECT actor_id, action, reason FROM audit WHERE target_id = ?", [
+            orderNum,
+          ])
+          assert.deepStrictEqual(audit, [{ actor_id: 1, action: "order.cancel", reason: "changed my mind" }])
+          // The buyer may buy again.
+          const again = yield* ordered(id, 1)
+          assert.strictEqual(yield* stateOf(again), "unpaid")
+          assert.strictEqual(yield* assertConserved(id), 0)
+        }),
       BUSY_MS,
     )
 
-    it.effect("takes many of one product together, one transaction at a time", () =>
-      Effect.gen(function* () {
-        const canceller = yield* Canceller
-        const many = 40
-        const id = yield* product({ stock: many })
-        const numbers = yield* Effect.forEach(Array.from({ length: many }), (_, i) => ordered(id, i + 1))
-        finishes.length = 0
-        mostFinishing = 0
-        const answered = yield* Effect.forEach(numbers, (number) => canceller.cancel(wish(number)), {
-          concurrency: "unbounded",
-        })
-        assert.isTrue(answered.every(({ closing, order }) => closing === "done" && order.state === "cancelled"))
-        assert.strictEqual(mostFinishing, 1)
-        assert.strictEqual(
-          finishes.reduce((sum, n) => sum + n, 0),
-          many,
-        )
-        assert.isBelow(finishes.length, many)
-        assert.strictEqual(yield* assertConserved(id), many)
-      }),
+    it.effect(
+      "takes many of one product together, one transaction at a time",
+      () =>
+        Effect.gen(function* () {
+          const canceller = yield* Canceller
+          const many = 40
+          const id = yield* product({ stock: many })
+          const numbers = yield* Effect.forEach(Array.from({ length: many }), (_, i) => ordered(id, i + 1))
+          finishes.length = 0
+          mostFinishing = 0
+          const answered = yield* Effect.forEach(numbers, (number) => canceller.cancel(wish(number)), {
+            concurrency: "unbounded",
+          })
+          assert.isTrue(
+            answered.every(({ closing, order }) => closing === "done" && order.state === "cancelled"),
+          )
+          assert.strictEqual(mostFinishing, 1)
+          assert.strictEqual(
+            finishes.reduce((sum, n) => sum + n, 0),
+            many,
+          )
+          assert.isBelow(finishes.length, many)
+          assert.strictEqual(yield* assertConserved(id), many)
+        }),
       BUSY_MS,
     )
 
@@ -294,45 +300,47 @@ describe("cancelling", () => {
       }),
     )
 
-    it.effect("races the capture 100 times: paid xor cancelled, stock back once, money answered once", () =>
-      Effect.gen(function* () {
-        const canceller = yield* Canceller
-        const payments = yield* PaymentStore
-        const id = yield* product({ stock: 100 })
-        let paid = 0
-        for (let i = 1; i <= 100; i++) {
-          const orderNum = yield* ordered(id, i)
-          const event = captured(orderNum, `race-${i}`)
-          // Every other time the money comes at the moment the gate is shut: the two last steps meet.
-          const latch = yield* Effect.makeLatch(i % 2 === 0)
-          answers.set(orderNum, () => {
-            latch.unsafeOpen()
-            return i % 3 === 0 ? CloseOutcome.CAPTURED : CloseOutcome.CLOSED
-          })
-          const pay = latch.whenOpen(
-            Effect.delay(retryConflicts(payments.apply(event)), i % 2 === 0 ? 0 : (i % 9) / 2),
-          )
-          const cancel = Effect.either(canceller.cancel(wish(orderNum)))
-          yield* Effect.all([cancel, pay, cancel, pay], { concurrency: "unbounded", discard: true })
-          const row = (yield* (yield* OrderStore).find(orderNum))!
-          const events = yield* eventsOf(orderNum)
-          if (row.state === "paid") {
-            paid += 1
-            assert.isNull(row.cancelled_at_ms)
-            assert.isNotNull(row.paid_at_ms)
-            assert.strictEqual(row.capture_id, event.capture_id)
-            assert.deepStrictEqual(events, ["order.paid"])
-          } else {
-            assert.strictEqual(row.state, "cancelled")
-            assert.isNull(row.paid_at_ms)
-            assert.deepStrictEqual(events, ["order.cancelled", "order.payment_refused"])
+    it.effect(
+      "races the capture 100 times: paid xor cancelled, stock back once, money answered once",
+      () =>
+        Effect.gen(function* () {
+          const canceller = yield* Canceller
+          const payments = yield* PaymentStore
+          const id = yield* product({ stock: 100 })
+          let paid = 0
+          for (let i = 1; i <= 100; i++) {
+            const orderNum = yield* ordered(id, i)
+            const event = captured(orderNum, `race-${i}`)
+            // Every other time the money comes at the moment the gate is shut: the two last steps meet.
+            const latch = yield* Effect.makeLatch(i % 2 === 0)
+            answers.set(orderNum, () => {
+              latch.unsafeOpen()
+              return i % 3 === 0 ? CloseOutcome.CAPTURED : CloseOutcome.CLOSED
+            })
+            const pay = latch.whenOpen(
+              Effect.delay(retryConflicts(payments.apply(event)), i % 2 === 0 ? 0 : (i % 9) / 2),
+            )
+            const cancel = Effect.either(canceller.cancel(wish(orderNum)))
+            yield* Effect.all([cancel, pay, cancel, pay], { concurrency: "unbounded", discard: true })
+            const row = (yield* (yield* OrderStore).find(orderNum))!
+            const events = yield* eventsOf(orderNum)
+            if (row.state === "paid") {
+              paid += 1
+              assert.isNull(row.cancelled_at_ms)
+              assert.isNotNull(row.paid_at_ms)
+              assert.strictEqual(row.capture_id, event.capture_id)
+              assert.deepStrictEqual(events, ["order.paid"])
+            } else {
+              assert.strictEqual(row.state, "cancelled")
+              assert.isNull(row.paid_at_ms)
+              assert.deepStrictEqual(events, ["order.cancelled", "order.payment_refused"])
+            }
           }
-        }
-        assert.strictEqual(yield* assertConserved(id), 100 - paid)
-        // The race is one: neither side wins always.
-        assert.isAbove(paid, 0)
-        assert.isBelow(paid, 100)
-      }),
+          assert.strictEqual(yield* assertConserved(id), 100 - paid)
+          // The race is one: neither side wins always.
+          assert.isAbove(paid, 0)
+          assert.isBelow(paid, 100)
+        }),
       BUSY_MS,
     )
   })

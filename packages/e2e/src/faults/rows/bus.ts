@@ -251,7 +251,8 @@ const replayed = async (trial: Trial): Promise<void> => {
 export const bus: ReadonlyArray<Row> = [
   {
     number: 11,
-    promise: "the broker away for 60 s under load: stream and outbox grow, their alerts fire, and they drain in order",
+    promise:
+      "the broker away for 60 s under load: stream and outbox grow, their alerts fire, and they drain in order",
     limitMs: 180_000,
     run: brokerAway,
   },

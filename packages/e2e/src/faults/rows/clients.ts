@@ -153,7 +153,9 @@ const rolling = async (trial: Trial): Promise<void> => {
       const { last_exit } = (await world.stack.status())[name]!
       // Stopping ends itself with another code after 10 s, which this machine may be too busy for.
       if (last_exit !== "code 0")
-        (ms > STOP_MS && factor() > BUSY ? forced : bad).push(`${name} ended with ${last_exit} after ${ms} ms`)
+        (ms > STOP_MS && factor() > BUSY ? forced : bad).push(
+          `${name} ended with ${last_exit} after ${ms} ms`,
+        )
       await world.restart(name)
     }
     trial.healed()

@@ -308,7 +308,8 @@ export const engines: ReadonlyArray<Row> = [
   },
   {
     number: 8,
-    promise: "Redis frozen for 10 s: answers in time, the breaker opens, and nothing that was abandoned is executed late",
+    promise:
+      "Redis frozen for 10 s: answers in time, the breaker opens, and nothing that was abandoned is executed late",
     run: frozenRedis,
   },
   {

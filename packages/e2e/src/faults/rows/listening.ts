@@ -206,6 +206,9 @@ const slowReader = async (trial: Trial): Promise<void> => {
       )
       holds(one.resets === 0, `${one.resets} times a stream had to begin anew`)
     }
+    const connections = [reader!, ...hung].reduce((total, { greeted }) => total + greeted, 0)
+    const drops = (await dropped()) - before
+    holds(drops <= connections, `${connections} streams were opened, and dropped ${drops} times`)
     holds(
       hung.every(({ greeted }) => greeted >= 2),
       "one who was dropped never came back",
@@ -220,7 +223,8 @@ export const listening: ReadonlyArray<Row> = [
   {
     number: 23,
     face: "killed",
-    promise: "an edge killed with 1,000 streams open: all go on behind the last id, none misses a final state",
+    promise:
+      "an edge killed with 1,000 streams open: all go on behind the last id, none misses a final state",
     limitMs: 300_000,
     run: edgeKilled,
   },

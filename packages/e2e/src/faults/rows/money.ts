@@ -74,9 +74,7 @@ const race = async (trial: Trial): Promise<void> => {
   const orderings = ["ordering", "ordering-2"]
   const timeMs = Math.min(MOST_TIME_TO_PAY_MS, patient(TIME_TO_PAY_MS))
   try {
-    await Promise.all(
-      orderings.map((name) => world.restart(name, { ORDER_PAY_TIMEOUT_MS: String(timeMs) })),
-    )
+    await Promise.all(orderings.map((name) => world.restart(name, { ORDER_PAY_TIMEOUT_MS: String(timeMs) })))
     for (let i = 0; i < SALES; i++)
       await trial.sale({ stock: RACES, perUserLimit: 10, habits: { wishes: 0 } })
     const tally = new Map<string, number>()
@@ -87,7 +85,8 @@ const race = async (trial: Trial): Promise<void> => {
 
     /** Where the money is to move, and how long its order has left; undefined where it can't be paid any more. */
     const begin = async (sale: Sale, wish: Wish, order_num: string) => {
-      if (!(await unpaid(sale, order_num))) return undefined
+      // One that isn't decided for so long is none that could be raced; the books are held to account for it in the end.
+      if (!(await unpaid(sale, order_num).catch(() => false))) return undefined
       const url = await payUrl(wish, order_num, `race-${order_num}`)
       if (url === undefined) return undefined
       const [row] = await world.ledger.rows<{ ms: number }>(
