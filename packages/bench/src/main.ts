@@ -140,6 +140,7 @@ const results = await withStack(
     )
     const entries = {
       generator: entry("generator"),
+      profiler: entry("profiler"),
       reference: entry("reference"),
       reserveScript: "lua/reserve.lua",
     }
