@@ -80,7 +80,8 @@ export const read = (file: string, root: string): Shares => {
     while (node !== undefined && !ours(sources.get(node))) node = parents.get(node)
     const owner = node === undefined ? undefined : sources.get(node)
     const where = sources.get(id)?.replace(/^.*node_modules\//, "") ?? frame.url
-    const file = owner ?? (frame.functionName === "(garbage collector)" ? frame.functionName : `${where || "native"}`)
+    const file =
+      owner ?? (frame.functionName === "(garbage collector)" ? frame.functionName : `${where || "native"}`)
     files.set(file, (files.get(file) ?? 0) + deltaUs)
     const name = `${frame.functionName || "(anonymous)"} ${where}`.trim()
     functions.set(name, (functions.get(name) ?? 0) + deltaUs)

@@ -137,7 +137,9 @@ export class World {
         price: 100,
         stock: STOCK,
         // A sale can't begin in the past, and publishing on a busy machine takes a while.
-        start_time: new Date(Date.now() + START_IN_MS + (PUBLISH_TRIES - tries) * PUBLISH_PAUSE_MS).toISOString(),
+        start_time: new Date(
+          Date.now() + START_IN_MS + (PUBLISH_TRIES - tries) * PUBLISH_PAUSE_MS,
+        ).toISOString(),
         ...fields,
       }
       try {

@@ -78,7 +78,11 @@ const LIMITS = /^packages\/edge\/src\/(limits|risk)\//
 const WRITTEN_MS = 30_000
 
 /** A profile of one component while `work` runs for the second time; it is started for it, and again afterwards. */
-export const profiled = async (world: World, name: string, work: () => Promise<void>): Promise<Profile.Shares> => {
+export const profiled = async (
+  world: World,
+  name: string,
+  work: () => Promise<void>,
+): Promise<Profile.Shares> => {
   const folder = await mkdtemp(join(tmpdir(), "floodgate-profile-"))
   const file = join(folder, "cpu.json")
   try {
