@@ -1,6 +1,6 @@
 /** Whether a change made something much slower: ratios of a short run against those that were written down. */
 import { readFile, writeFile } from "node:fs/promises"
-import { ratio, type Result } from "./Result.ts"
+import { type Result, ratio } from "./Result.ts"
 
 /** A ratio below this part of its baseline is a regression: short runs on a shared machine vary, halves they don't. */
 export const MARGIN = 0.5
@@ -23,7 +23,9 @@ export const regressions = (baseline: Baseline, results: ReadonlyArray<Result>):
     const now = measured.get(name)
     if (now === undefined) found.push(`${name} wasn't measured`)
     else if (!(now >= expected * MARGIN)) {
-      found.push(`${name}: a ratio of ${now.toFixed(2)}, less than ${MARGIN} of the ${expected} that is expected`)
+      found.push(
+        `${name}: a ratio of ${now.toFixed(2)}, less than ${MARGIN} of the ${expected} that is expected`,
+      )
     }
   }
   for (const name of measured.keys()) if (!(name in baseline)) found.push(`${name} has no baseline`)

@@ -37,7 +37,9 @@ export const draw = (points: ReadonlyArray<Point>, machine: string): string => {
       `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(ms))}" y2="${at(y(ms))}" stroke="#ddd"/>` +
       text(LEFT - 8, y(ms) + 4, `${ms} ms`, "end"),
   )
-  const rates = points.map(({ offered }) => text(x(offered), HEIGHT - BOTTOM + 20, String(Math.round(offered))))
+  const rates = points.map(({ offered }) =>
+    text(x(offered), HEIGHT - BOTTOM + 20, String(Math.round(offered))),
+  )
   const lines = LINES.map(({ colour, name, of }) => {
     const line = points.map(({ offered, outcome }) => `${at(x(offered))},${at(y(of(outcome)))}`).join(" ")
     const last = points.at(-1)!

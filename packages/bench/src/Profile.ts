@@ -22,8 +22,6 @@ interface CpuProfile {
   }>
   readonly samples: ReadonlyArray<number>
   readonly timeDeltas: ReadonlyArray<number>
-  /** µs of a clock that all processes of this machine share. */
-  readonly startTime: number
 }
 
 export interface Part {
@@ -61,8 +59,8 @@ const sourceOf = ({ columnNumber, lineNumber, url }: Frame, root: string): strin
   return source === undefined ? undefined : relative(root, resolve(dirname(fileURLToPath(url)), source))
 }
 
-/** Reads the samples that were taken between two moments of `process.hrtime.bigint()`, in µs. */
-export const read = (file: string, root: string, fromUs: number, toUs: number): Shares => {
+/** Reads a `.cpuprofile`; sources are named from `root`. */
+export const read = (file: string, root: string): Shares => {
   const profile = JSON.parse(readFileSync(file, "utf8")) as CpuProfile
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]))
   const parents = new Map<number, number>()
@@ -73,18 +71,17 @@ export const read = (file: string, root: string, fromUs: number, toUs: number): 
   const files = new Map<string, number>()
   const functions = new Map<string, number>()
   let busy = 0
-  let at = profile.startTime
   profile.samples.forEach((id, i) => {
     const deltaUs = profile.timeDeltas[i]!
-    at += deltaUs
     const frame = nodes.get(id)!.callFrame
-    if (at < fromUs || at > toUs || IDLE.has(frame.functionName)) return
+    if (IDLE.has(frame.functionName)) return
     busy += deltaUs
     let node: number | undefined = id
     while (node !== undefined && !ours(sources.get(node))) node = parents.get(node)
     const owner = node === undefined ? undefined : sources.get(node)
     const where = sources.get(id)?.replace(/^.*node_modules\//, "") ?? frame.url
-    const file = owner ?? (frame.functionName === "(garbage collector)" ? frame.functionName : `${where || "native"}`)
+    const file =
+      owner ?? (frame.functionName === "(garbage collector)" ? frame.functionName : `${where || "native"}`)
     files.set(file, (files.get(file) ?? 0) + deltaUs)
     const name = `${frame.functionName || "(anonymous)"} ${where}`.trim()
     functions.set(name, (functions.get(name) ?? 0) + deltaUs)

@@ -119,7 +119,8 @@ const progress = (text: string) =>
 const entry = (name: string) => fileURLToPath(new URL(`./${name}.mjs`, import.meta.url))
 
 const words = values.guard ? guarded : positionals
-const asked = (row: Row): boolean => words.some((word) => row.names.some((name) => name.startsWith(word) || word.startsWith(name)))
+const asked = (row: Row): boolean =>
+  words.some((word) => row.names.some((name) => name.startsWith(word) || word.startsWith(name)))
 const chosen = rows.filter((row) =>
   words.length > 0 ? asked(row) : values.picture === undefined && (row.quick || !values.quick),
 )
@@ -140,6 +141,7 @@ const results = await withStack(
     )
     const entries = {
       generator: entry("generator"),
+      profiler: entry("profiler"),
       reference: entry("reference"),
       reserveScript: "lua/reserve.lua",
     }

@@ -3,9 +3,12 @@
  * requests and one that records none. Metrics and limits can't be, on purpose; their cost is their share in a CPU profile
  * of the edge under accepted reservations.
  */
-import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { pathToFileURL } from "node:url"
 import type { Outcome } from "../load/Plan.ts"
 import * as Machine from "../Machine.ts"
 import * as Profile from "../Profile.ts"
@@ -72,21 +75,32 @@ const METRICS =
   /^packages\/(runtime\/src\/metrics\/|edge\/src\/(http\/HttpMetrics|seckill\/SeckillMetrics|limits\/LimitMetrics|products\/ProductMetrics))/
 const LIMITS = /^packages\/edge\/src\/(limits|risk)\//
 
-/** A profile of one component while `work` runs; the component is started for it, and again afterwards. */
-export const profiled = async (world: World, name: string, work: () => Promise<void>): Promise<Profile.Shares> => {
+const WRITTEN_MS = 30_000
+
+/** A profile of one component while `work` runs for the second time; it is started for it, and again afterwards. */
+export const profiled = async (
+  world: World,
+  name: string,
+  work: () => Promise<void>,
+): Promise<Profile.Shares> => {
   const folder = await mkdtemp(join(tmpdir(), "floodgate-profile-"))
+  const file = join(folder, "cpu.json")
   try {
-    await world.stack.restart(name, { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` })
+    await world.stack.restart(name, {
+      NODE_OPTIONS: `--import=${pathToFileURL(world.entries.profiler).href}`,
+      FLOODGATE_BENCH_PROFILE: file,
+    })
+    const pid = (await world.stack.pids())[name]!
     await work()
-    const fromUs = Number(process.hrtime.bigint() / 1_000n)
+    process.kill(pid, "SIGUSR2")
     await work()
-    const toUs = Number(process.hrtime.bigint() / 1_000n)
-    // Written when it ends.
-    await world.stack.restart(name)
-    const [file] = await readdir(folder)
-    if (file === undefined) throw new Error(`${name} wrote no profile`)
-    return Profile.read(join(folder, file), process.cwd(), fromUs, toUs)
+    process.kill(pid, "SIGUSR2")
+    for (const began = performance.now(); !existsSync(file); await sleep(50)) {
+      if (performance.now() - began > WRITTEN_MS) throw new Error(`${name} wrote no profile`)
+    }
+    return Profile.read(file, process.cwd())
   } finally {
+    await world.stack.restart(name)
     await rm(folder, { recursive: true, force: true })
   }
 }

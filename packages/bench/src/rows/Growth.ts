@@ -30,7 +30,10 @@ const buy = async (
 
 export const products = async (world: World): Promise<ReadonlyArray<Result>> => {
   const counts = world.size.quick ? [100] : [100, 10_000]
-  const measured = new Map<number, Array<number>>([[1, []], ...counts.map((n) => [n, []] as [number, Array<number>])])
+  const measured = new Map<number, Array<number>>([
+    [1, []],
+    ...counts.map((n) => [n, []] as [number, Array<number>]),
+  ])
   const rounded = world.size.rounds
   const singles = await world.sell(rounded + 1)
   const many = new Map<number, ReadonlyArray<number>>()
@@ -137,28 +140,30 @@ export const hotProduct = async (world: World): Promise<ReadonlyArray<Result>> =
     const hot = sales[2 * round + 1]!
     const close = await openStreams(world.port, STREAMS, hot)
     streams = STREAMS
-    const mixed = await world.withSecondLoad(async (second) => {
-      let over = false
-      const reading = (async () => {
-        while (!over) {
-          await second.run({
-            port: world.port,
-            connections: 16,
-            requests: { kind: "get", paths: [`/product/${hot}`] },
-            warmUp: 0,
-            most: FOR_EVER,
-            forMs: 500,
-            rate: READS,
-          })
+    const mixed = await world
+      .withSecondLoad(async (second) => {
+        let over = false
+        const reading = (async () => {
+          while (!over) {
+            await second.run({
+              port: world.port,
+              connections: 16,
+              requests: { kind: "get", paths: [`/product/${hot}`] },
+              warmUp: 0,
+              most: FOR_EVER,
+              forMs: 500,
+              rate: READS,
+            })
+          }
+        })()
+        try {
+          return await buy(world, [hot], "buy", 1)
+        } finally {
+          over = true
+          await reading
         }
-      })()
-      try {
-        return await buy(world, [hot], "buy", 1)
-      } finally {
-        over = true
-        await reading
-      }
-    }).finally(close)
+      })
+      .finally(close)
     if (round > 0) {
       measured.alone.push(rate(alone))
       measured.mixed.push(rate(mixed))

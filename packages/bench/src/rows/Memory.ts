@@ -19,11 +19,28 @@ const reserveMany = async (world: World, tag: string, from: number, to: number):
     benchReserve?: (...args: ReadonlyArray<string | number>) => Promise<Array<number>>
   }
   if (redis.benchReserve === undefined) {
-    world.redis.defineCommand("benchReserve", { lua: readFileSync("lua/reserve.lua", "utf8"), numberOfKeys: 4 })
+    world.redis.defineCommand("benchReserve", {
+      lua: readFileSync("lua/reserve.lua", "utf8"),
+      numberOfKeys: 4,
+    })
   }
   const runId = /run_id:(\w+)/.exec(await world.redis.info("server"))![1]!
   await world.redis.hset(keys[0]!, { run_id: runId, epoch: 1 })
-  await world.redis.hset(keys[2]!, "gen", GENERATION, "open", 1, "limit", 1, "price", 19_900, "stock", 2e9, "ver", 1)
+  await world.redis.hset(
+    keys[2]!,
+    "gen",
+    GENERATION,
+    "open",
+    1,
+    "limit",
+    1,
+    "price",
+    19_900,
+    "stock",
+    2e9,
+    "ver",
+    1,
+  )
   for (let at = from; at < to; at += BATCH) {
     const users = Array.from({ length: Math.min(BATCH, to - at) }, (_, i) => 10_000_000 + at + i)
     const reply = await redis.benchReserve!(
@@ -127,7 +144,11 @@ export const connectionsMemory = async (world: World): Promise<ReadonlyArray<Res
 }
 
 /** Components whose memory is watched over time. */
-const WATCHED = { "edge-2": ["edgeOps", 2], inventory: ["inventoryOps", 1], ordering: ["orderingOps", 1] } as const
+const WATCHED = {
+  "edge-2": ["edgeOps", 2],
+  inventory: ["inventoryOps", 1],
+  ordering: ["orderingOps", 1],
+} as const
 
 const heapUsed = async (port: number): Promise<number> => {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
@@ -203,7 +224,8 @@ export const startTime = async (world: World): Promise<ReadonlyArray<Result>> =>
     unit: "s",
     ours: rounds([world.stack.startMs / 1_000]),
     reference: undefined,
-    against: "`up --detach` until every component is ready, a second edge and the bundling of the code included",
+    against:
+      "`up --detach` until every component is ready, a second edge and the bundling of the code included",
     reach: { less: 10 },
     notes: [],
   },

@@ -15,7 +15,12 @@ const CONNECTIONS = 256
 const widthFor = (world: World, reservations: number): number =>
   Math.ceil(reservations / (world.size.known.to - world.size.known.from))
 
-const buyAt = (world: World, products: ReadonlyArray<number>, perSecond: number, more: Partial<Plan>): Plan => ({
+const buyAt = (
+  world: World,
+  products: ReadonlyArray<number>,
+  perSecond: number,
+  more: Partial<Plan>,
+): Plan => ({
   port: world.port,
   connections: CONNECTIONS,
   requests: { kind: "buy", products, buyers: world.size.known, keyed: true },
@@ -250,7 +255,15 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
     notes: [`${note}; ${latency(outcome)}, without the flood ${latency(unloaded)}`],
   })
   return [
-    row("flood_p99", flooded, `${capacity * FLOOD} /s at a product whose limit is ${capacity} /s: ${answers}`),
-    row("flood_neighbour_p99", beside, `accepted of another product meanwhile: ${JSON.stringify(beside.statuses)}`),
+    row(
+      "flood_p99",
+      flooded,
+      `${capacity * FLOOD} /s at a product whose limit is ${capacity} /s: ${answers}`,
+    ),
+    row(
+      "flood_neighbour_p99",
+      beside,
+      `accepted of another product meanwhile: ${JSON.stringify(beside.statuses)}`,
+    ),
   ]
 }

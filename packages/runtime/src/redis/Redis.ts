@@ -16,7 +16,7 @@ import { Readiness } from "../lifecycle/Readiness.ts"
 import * as Instrument from "../metrics/Instrument.ts"
 import * as Breakers from "../resilience/Breakers.ts"
 import { defaults as deadlines, exceeded } from "../resilience/Deadlines.ts"
-import { classify, type RedisError, RedisOutcomeUnknown, RedisUnavailable } from "./RedisError.ts"
+import { classify, isReply, type RedisError, RedisOutcomeUnknown, RedisUnavailable } from "./RedisError.ts"
 import * as RedisMetrics from "./RedisMetrics.ts"
 import { StallWatch } from "./StallWatch.ts"
 
@@ -297,7 +297,7 @@ export const make = (
             if (end("answered")) resume(Effect.succeed(value))
           },
           (cause: unknown) => {
-            const answered = cause instanceof Error && cause.name === "ReplyError"
+            const answered = isReply(cause)
             watch.ended(answered)
             const error = classify(op, cause)
             // A defect of ours says nothing of Redis, and a refusal of Redis' says that it answers.

@@ -53,10 +53,17 @@ const UNSENT =
 const CUT_OFF =
   /^(Connection is closed|Command timed out|Command aborted|Socket timeout|Blocking command timed out|Too many Cluster redirections)/
 
+/** The name of ioredis' error classes is that of the class; a bundler may put a digit behind it. */
+const nameOf = (error: Error): string => error.name.replace(/\d+$/, "")
+
+/** Whether Redis answered, if only to refuse. */
+export const isReply = (cause: unknown): boolean => cause instanceof Error && nameOf(cause) === "ReplyError"
+
 /** Sorts ioredis' errors; undefined for one that is a defect of ours. */
 export const classify = (op: string, cause: unknown): RedisError | undefined => {
   if (!(cause instanceof Error)) return undefined
-  const { name, message: reason } = cause
+  const { message: reason } = cause
+  const name = nameOf(cause)
   if (name === "ReplyError") {
     return REFUSED.test(reason) ? new RedisUnavailable({ op, reason }) : new RedisScriptFailed({ op, reason })
   }
