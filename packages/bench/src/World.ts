@@ -250,7 +250,7 @@ export class World {
 
 /** An answer that says "not now": part of a rush, as long as it stays rare. */
 const BUSY = "503/530"
-const MOST_BUSY = 0.25
+const MOST_BUSY = 0.05
 
 /** Answers of one status, and "busy" ones; throws where there are others, because then something else was measured. */
 export const counted = (
