@@ -132,7 +132,7 @@ describe("the console", () => {
     await visitor.picture("pause")
     expect(await visitor.findings()).toEqual([])
     await confirm(page, "Pause all sales", "the supplier called")
-    await page.getByText("All sales are paused").waitFor()
+    await page.getByText("All sales are paused", { exact: true }).waitFor()
     const late = await edge.newcomer()
     await poll("a wish is refused as busy", async () => {
       const answer = await edge.post("/seckill", { product_id: onSale.id }, { token: late.token })
@@ -141,7 +141,7 @@ describe("the console", () => {
     await visitor.picture("paused")
     await page.getByRole("button", { name: "Resume all sales" }).click()
     await confirm(page, "Resume all sales", "all is well")
-    await page.getByText("Sales are on").waitFor()
+    await page.getByText("Sales are on", { exact: true }).waitFor()
 
     await page.getByRole("link", { name: "Orders", exact: true }).click()
     await page.getByLabel("Order", { exact: true }).fill(order_num)
@@ -171,7 +171,7 @@ describe("the console", () => {
     await page.goto("/console/dead-letters?state=open")
     await settled(page)
     await visitor.picture("dead-letters")
-  }, 300_000)
+  }, 600_000)
 
   it.each(["operator", "risk", "finance", "auditor", "admin"] as const)(
     "shows %s what the role permits, and nothing else",

@@ -2,8 +2,7 @@
 import type { ReactNode } from "react"
 import { useFormatter } from "use-intl"
 import { useMoney } from "../../shop/parts/Money.ts"
-import type { PageName } from "../pages.ts"
-import { pages } from "../pages.ts"
+import { type PageName, permissionFor } from "../pages.ts"
 import { To } from "./Address.tsx"
 import { usePermits } from "./Guarded.tsx"
 import { useNames } from "./Names.ts"
@@ -71,8 +70,7 @@ const Nothing = () => <span className="fine">—</span>
 const Linked = ({ name, text }: { readonly name: string; readonly text: string }) => {
   const may = usePermits()
   const page = LINKS[name]!
-  const permission = pages.find((each) => each.name === page)!.permission
-  if (!may(permission)) return <span className="mono">{text}</span>
+  if (!may(permissionFor(page))) return <span className="mono">{text}</span>
   return (
     <To page={page} search={{ show: text }} className="mono">
       {text}
