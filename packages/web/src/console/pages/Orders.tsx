@@ -55,7 +55,7 @@ export const Page = () => (
     path="/admin/orders"
     one="/admin/orders/{order_num}"
     id="order_num"
-    columns={["order_num", "product_name", "user_id", "quantity", "amount", "state", "created_at"]}
+    columns={["order_num", "state", "product_name", "quantity", "amount", "user_id", "created_at"]}
     filters={[
       { name: "order_num", kind: "text", max: 40 },
       { name: "user_id", kind: "text", max: 16 },

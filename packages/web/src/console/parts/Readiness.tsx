@@ -31,7 +31,9 @@ export const Readiness = ({ id }: { readonly id: number }) => {
     <details className="readiness" key={String(ready)} open={!ready}>
       <summary>
         <Tag tone={ready ? "good" : "bad"}>{ready ? t("ready") : t("notReady")}</Tag>
-        <span className="fine">{t("checks", { ok: checks.filter(({ ok }) => ok).length, n: checks.length })}</span>
+        <span className="fine">
+          {t("checks", { ok: checks.filter(({ ok }) => ok).length, n: checks.length })}
+        </span>
       </summary>
       <ul className="checks">
         {checks.map(({ check, detail, ok }) => (
