@@ -65,6 +65,12 @@ export interface ValueProps {
   readonly row: object
 }
 
+/** An object that reads better in a line. */
+const isFlat = (value: unknown): value is Readonly<Record<string, string | number | boolean>> =>
+  typeof value === "object" &&
+  !Array.isArray(value) &&
+  Object.values(value as object).every((part) => /^(string|number|boolean)$/.test(typeof part))
+
 const Nothing = () => <span className="fine">—</span>
 
 const Linked = ({ name, text }: { readonly name: string; readonly text: string }) => {
@@ -81,7 +87,7 @@ const Linked = ({ name, text }: { readonly name: string; readonly text: string }
 export const Value = ({ name, row, value }: ValueProps): ReactNode => {
   const format = useFormatter()
   const money = useMoney()
-  const { word } = useNames()
+  const { field, word } = useNames()
   if (value === null || value === undefined || value === "") return <Nothing />
   if (name in LINKS) return <Linked name={name} text={String(value)} />
   if (typeof value === "number") {
@@ -104,6 +110,12 @@ export const Value = ({ name, row, value }: ValueProps): ReactNode => {
   }
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.length === 0 ? <Nothing /> : value.map((item) => <Tag key={item}>{word(item)}</Tag>)
+  }
+  if (isFlat(value)) {
+    const parts = Object.entries(value).map(
+      ([key, part]) => `${field(key)}: ${typeof part === "boolean" ? word(part ? "yes" : "no") : part}`,
+    )
+    return parts.length === 0 ? <Nothing /> : <span className="text">{parts.join(" · ")}</span>
   }
   return <pre className="json">{JSON.stringify(value, null, 2)}</pre>
 }
