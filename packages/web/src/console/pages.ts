@@ -103,4 +103,7 @@ export const permits = (roles: ReadonlyArray<string>, permission: Permission): b
 export const pagesOf = (roles: ReadonlyArray<string>): ReadonlyArray<PageEntry> =>
   pages.filter(({ permission }) => permits(roles, permission))
 
+export const permissionFor = (name: PageName): Permission =>
+  pages.find((page) => page.name === name)!.permission
+
 export const addressOf = (name: PageName): string => `/console/${name}`

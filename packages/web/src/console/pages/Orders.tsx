@@ -3,9 +3,8 @@ import { unwrap } from "@floodgate/client/Client"
 import type { components } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 import type { Action } from "../parts/Action.tsx"
-import { To } from "../parts/Address.tsx"
+import { Also } from "../parts/Also.tsx"
 import { ListPage } from "../parts/ListPage.tsx"
-import { useNames } from "../parts/Names.ts"
 
 type Order = components["schemas"]["Order"]
 
@@ -40,16 +39,15 @@ const actions: ReadonlyArray<Action<Order>> = [
   },
 ]
 
-const More = ({ row: { order_num } }: { readonly row: Order }) => {
-  const { field } = useNames()
-  return (
-    <p className="also">
-      <To page="payments" search={{ order_num }}>
-        {field("payments")}
-      </To>
-    </p>
-  )
-}
+const More = ({ row: { order_num } }: { readonly row: Order }) => (
+  <Also
+    links={[
+      ["payments", { order_num }],
+      ["refunds", { order_num }],
+      ["dead-letters", { order_num }],
+    ]}
+  />
+)
 
 export const Page = () => (
   <ListPage
@@ -57,7 +55,7 @@ export const Page = () => (
     path="/admin/orders"
     one="/admin/orders/{order_num}"
     id="order_num"
-    columns={["order_num", "product_name", "user_id", "quantity", "amount", "state", "created_at"]}
+    columns={["order_num", "state", "product_name", "quantity", "amount", "user_id", "created_at"]}
     filters={[
       { name: "order_num", kind: "text", max: 40 },
       { name: "user_id", kind: "text", max: 16 },

@@ -3,7 +3,7 @@ import { unwrap } from "@floodgate/client/Client"
 import type { components } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 import type { Action, Values } from "../parts/Action.tsx"
-import { To } from "../parts/Address.tsx"
+import { Also } from "../parts/Also.tsx"
 import type { Field } from "../parts/fields.ts"
 import { ListPage } from "../parts/ListPage.tsx"
 import { useNames } from "../parts/Names.ts"
@@ -179,15 +179,15 @@ const More = ({ row: { id, status } }: { readonly row: Product }) => {
   const product_id = String(id)
   return (
     <>
-      <p className="also">
-        <To page="orders" search={{ product_id }}>
-          {field("orders")}
-        </To>
-        <To page="stock-log" search={{ product_id }}>
-          {field("stock_log")}
-        </To>
+      <Also
+        links={[
+          ["orders", { product_id }],
+          ["stock-log", { product_id }],
+          ["audit", { target: `product:${id}` }],
+        ]}
+      >
         <a href={`/s/products/${id}`}>{field("storefront")}</a>
-      </p>
+      </Also>
       {status !== "withdrawn" && status !== "ended" && <Readiness id={id} />}
     </>
   )

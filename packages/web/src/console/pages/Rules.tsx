@@ -3,10 +3,9 @@ import { unwrap } from "@floodgate/client/Client"
 import type { components } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 import type { Action, Values } from "../parts/Action.tsx"
-import { To } from "../parts/Address.tsx"
+import { Also } from "../parts/Also.tsx"
 import type { Field } from "../parts/fields.ts"
 import { ListPage } from "../parts/ListPage.tsx"
-import { useNames } from "../parts/Names.ts"
 
 type Rule = components["schemas"]["RiskRule"]
 
@@ -89,16 +88,9 @@ const actions: ReadonlyArray<Action<Rule>> = [
   },
 ]
 
-const More = ({ row: { id } }: { readonly row: Rule }) => {
-  const { field } = useNames()
-  return (
-    <p className="also">
-      <To page="decisions" search={{ rule_id: String(id) }}>
-        {field("decisions")}
-      </To>
-    </p>
-  )
-}
+const More = ({ row: { id } }: { readonly row: Rule }) => (
+  <Also links={[["decisions", { rule_id: String(id) }]]} />
+)
 
 export const Page = () => (
   <ListPage

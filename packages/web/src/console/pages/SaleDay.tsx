@@ -80,15 +80,15 @@ interface Reading {
   readonly stock: number
 }
 
-/** Seconds that the chart goes back. */
-const SPAN_S = 120
-const STEP_MS = 1_000
+/** The chart goes five minutes back. */
+const READINGS = 150
+const STEP_MS = 2_000
 
-/** The stock as it was each second since the page was opened, at most two minutes back. */
+/** The stock as it was every two seconds since the page was opened, five minutes back at most. */
 const useReadings = (stock: number): ReadonlyArray<Reading> => {
   const [readings, setReadings] = useState<ReadonlyArray<Reading>>([])
   useEffect(() => {
-    const read = () => setReadings((before) => [...before.slice(1 - SPAN_S), { at: serverNow(), stock }])
+    const read = () => setReadings((before) => [...before.slice(1 - READINGS), { at: serverNow(), stock }])
     read()
     const timer = setInterval(read, STEP_MS)
     return () => clearInterval(timer)
@@ -96,7 +96,7 @@ const useReadings = (stock: number): ReadonlyArray<Reading> => {
   return readings
 }
 
-/** Pieces a second over the last ten readings; what is restocked doesn't count against it. */
+/** Pieces a second over the last ten readings, twenty seconds; what is restocked doesn't count against it. */
 const rateOf = (readings: ReadonlyArray<Reading>): number => {
   const last = readings.slice(-10)
   const [first, now] = [last[0], last.at(-1)]

@@ -4,9 +4,8 @@ import type { components } from "@floodgate/client/gen/Api"
 import { permissionsOf } from "@floodgate/client/gen/Roles"
 import { client } from "../../session/Session.ts"
 import type { Action } from "../parts/Action.tsx"
-import { To } from "../parts/Address.tsx"
+import { Also } from "../parts/Also.tsx"
 import { ListPage } from "../parts/ListPage.tsx"
-import { useNames } from "../parts/Names.ts"
 
 type User = components["schemas"]["AdminUser"]
 
@@ -60,16 +59,15 @@ const actions: ReadonlyArray<Action<User>> = [
   },
 ]
 
-const More = ({ row: { id } }: { readonly row: User }) => {
-  const { field } = useNames()
-  return (
-    <p className="also">
-      <To page="orders" search={{ user_id: String(id) }}>
-        {field("orders")}
-      </To>
-    </p>
-  )
-}
+const More = ({ row: { id } }: { readonly row: User }) => (
+  <Also
+    links={[
+      ["orders", { user_id: String(id) }],
+      ["decisions", { user_id: String(id) }],
+      ["audit", { target: `user:${id}` }],
+    ]}
+  />
+)
 
 export const Page = () => (
   <ListPage

@@ -5,9 +5,8 @@ import { Alert, Typography } from "antd"
 import { useTranslations } from "use-intl"
 import { client } from "../../session/Session.ts"
 import type { Action } from "../parts/Action.tsx"
-import { To } from "../parts/Address.tsx"
+import { Also } from "../parts/Also.tsx"
 import { ListPage } from "../parts/ListPage.tsx"
-import { useNames } from "../parts/Names.ts"
 
 type Webhook = components["schemas"]["Webhook"]
 type NewWebhook = components["schemas"]["NewWebhook"]
@@ -74,16 +73,9 @@ const actions: ReadonlyArray<Action<Webhook>> = [
   },
 ]
 
-const More = ({ row: { id } }: { readonly row: Webhook }) => {
-  const { field } = useNames()
-  return (
-    <p className="also">
-      <To page="deliveries" search={{ webhook: String(id) }}>
-        {field("deliveries")}
-      </To>
-    </p>
-  )
-}
+const More = ({ row: { id } }: { readonly row: Webhook }) => (
+  <Also links={[["deliveries", { webhook: String(id) }]]} />
+)
 
 export const Page = () => (
   <ListPage

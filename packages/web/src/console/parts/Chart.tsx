@@ -50,6 +50,8 @@ export const Chart = ({ at, label, lines }: Props) => {
       {
         width: parent.clientWidth,
         height: HEIGHT,
+        // One line is named by its heading.
+        legend: { show: labels.includes("\n") },
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
         axes: [

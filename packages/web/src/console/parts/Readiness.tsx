@@ -27,8 +27,14 @@ export const Readiness = ({ id }: { readonly id: number }) => {
   if (readiness.data === undefined) return <Skeleton active title={false} />
   const { checks, ready } = readiness.data
   return (
-    <section aria-label={t("readiness")}>
-      <Tag tone={ready ? "good" : "bad"}>{ready ? t("ready") : t("notReady")}</Tag>
+    // What is well needs no reading.
+    <details className="readiness" key={String(ready)} open={!ready}>
+      <summary>
+        <Tag tone={ready ? "good" : "bad"}>{ready ? t("ready") : t("notReady")}</Tag>
+        <span className="fine">
+          {t("checks", { ok: checks.filter(({ ok }) => ok).length, n: checks.length })}
+        </span>
+      </summary>
       <ul className="checks">
         {checks.map(({ check, detail, ok }) => (
           <li key={check}>
@@ -43,6 +49,6 @@ export const Readiness = ({ id }: { readonly id: number }) => {
           </li>
         ))}
       </ul>
-    </section>
+    </details>
   )
 }

@@ -2,8 +2,7 @@
 import type { ReactNode } from "react"
 import { useFormatter } from "use-intl"
 import { useMoney } from "../../shop/parts/Money.ts"
-import type { PageName } from "../pages.ts"
-import { pages } from "../pages.ts"
+import { type PageName, permissionFor } from "../pages.ts"
 import { To } from "./Address.tsx"
 import { usePermits } from "./Guarded.tsx"
 import { useNames } from "./Names.ts"
@@ -66,13 +65,18 @@ export interface ValueProps {
   readonly row: object
 }
 
+/** An object that reads better in a line. */
+const isFlat = (value: unknown): value is Readonly<Record<string, string | number | boolean>> =>
+  typeof value === "object" &&
+  !Array.isArray(value) &&
+  Object.values(value as object).every((part) => /^(string|number|boolean)$/.test(typeof part))
+
 const Nothing = () => <span className="fine">—</span>
 
 const Linked = ({ name, text }: { readonly name: string; readonly text: string }) => {
   const may = usePermits()
   const page = LINKS[name]!
-  const permission = pages.find((each) => each.name === page)!.permission
-  if (!may(permission)) return <span className="mono">{text}</span>
+  if (!may(permissionFor(page))) return <span className="mono">{text}</span>
   return (
     <To page={page} search={{ show: text }} className="mono">
       {text}
@@ -83,7 +87,7 @@ const Linked = ({ name, text }: { readonly name: string; readonly text: string }
 export const Value = ({ name, row, value }: ValueProps): ReactNode => {
   const format = useFormatter()
   const money = useMoney()
-  const { word } = useNames()
+  const { field, word } = useNames()
   if (value === null || value === undefined || value === "") return <Nothing />
   if (name in LINKS) return <Linked name={name} text={String(value)} />
   if (typeof value === "number") {
@@ -106,6 +110,12 @@ export const Value = ({ name, row, value }: ValueProps): ReactNode => {
   }
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.length === 0 ? <Nothing /> : value.map((item) => <Tag key={item}>{word(item)}</Tag>)
+  }
+  if (isFlat(value)) {
+    const parts = Object.entries(value).map(
+      ([key, part]) => `${field(key)}: ${typeof part === "boolean" ? word(part ? "yes" : "no") : part}`,
+    )
+    return parts.length === 0 ? <Nothing /> : <span className="text">{parts.join(" · ")}</span>
   }
   return <pre className="json">{JSON.stringify(value, null, 2)}</pre>
 }
