@@ -42,14 +42,7 @@ export interface Looks {
 }
 
 export const visit = async (browser: Browser, url: string, looks: Looks = {}): Promise<Visitor> => {
-  const {
-    album = pictures,
-    dark = false,
-    ios = false,
-    language = "en",
-    phone = false,
-    still = false,
-  } = looks
+  const { album = pictures, dark = false, ios = false, language = "en", phone = false, still = false } = looks
   const { defaultBrowserType: _, ...pixel } = devices["Pixel 7"]!
   const context = await browser.newContext({
     ...(phone ? pixel : { viewport: { width: 1200, height: 850 } }),

@@ -85,11 +85,15 @@ describe("a stack that is watched", () => {
     await sale()
     let silent = queries().filter((query) => !isAboutAlerts(query))
     expect(silent.length).toBeGreaterThan(70)
-    await poll("every panel shows something", async () => {
-      const shown = await inParallel(4, silent, showsSomething)
-      silent = silent.filter((_, i) => !shown[i])
-      return silent.length === 0
-    }, 120_000).catch((error: Error) => {
+    await poll(
+      "every panel shows something",
+      async () => {
+        const shown = await inParallel(4, silent, showsSomething)
+        silent = silent.filter((_, i) => !shown[i])
+        return silent.length === 0
+      },
+      120_000,
+    ).catch((error: Error) => {
       throw silent.length === 0 ? error : new Error(`these show nothing: ${JSON.stringify(silent, null, 2)}`)
     })
   }, 300_000)

@@ -128,7 +128,9 @@ const start = async (name: Service): Promise<void> => {
         if (answer === undefined) return false
         why = await answer.text()
         // Its breakers may still be shut on a machine that is busy; that it has all that it needs is what counts here.
-        return (JSON.parse(why) as { readonly checks: { readonly started?: boolean } }).checks.started && "started"
+        return (
+          (JSON.parse(why) as { readonly checks: { readonly started?: boolean } }).checks.started && "started"
+        )
       },
       START_MS,
     ).catch((error: Error) => {

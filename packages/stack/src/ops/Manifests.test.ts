@@ -59,9 +59,7 @@ const startsInProd = async (service: Service, env: Record<string, string>): Prom
 /** With all that it needs, what is wrong is only that nobody is there. */
 const asksIdentity = async (env: Record<string, string>): Promise<void> => {
   const nobodyThere = { FLOODGATE_ROOT: root, ...env, IDENTITY_URL: "127.0.0.1:1" }
-  await expect(FirstAdmin.grant(nobodyThere, "somebody")).rejects.toThrow(
-    "Identity can't be reached",
-  )
+  await expect(FirstAdmin.grant(nobodyThere, "somebody")).rejects.toThrow("Identity can't be reached")
   for (const key of Object.keys(env)) expect(knownKeys, `${key} is no key of ours`).toContain(key)
 }
 
