@@ -173,7 +173,7 @@ describe("the console", () => {
     await visitor.picture("order")
     expect(await visitor.findings()).toEqual([])
     await edge.settled(order_num, buyer.token, "cancelled")
-    await page.getByRole("button", { name: "Close" }).click()
+    await page.getByRole("button", { name: "Close", exact: true }).click()
 
     const download = page.waitForEvent("download")
     await page.getByRole("button", { name: "Export CSV" }).click()
