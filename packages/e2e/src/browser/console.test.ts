@@ -1,6 +1,5 @@
 /** The console as those who run the sale meet it: in a real browser, on a real stack. */
 import { randomInt } from "node:crypto"
-import { readFile } from "node:fs/promises"
 import { permissionsOf } from "@floodgate/contracts/Roles"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
@@ -173,11 +172,12 @@ describe("the console", () => {
     await visitor.picture("order")
     expect(await visitor.findings()).toEqual([])
     await edge.settled(order_num, buyer.token, "cancelled")
-    await page.getByRole("button", { name: "Close" }).click()
+    await page.getByRole("button", { name: "Close", exact: true }).click()
 
     const download = page.waitForEvent("download")
     await page.getByRole("button", { name: "Export CSV" }).click()
-    const text = await readFile((await (await download).path())!, "utf8")
+    const file = await (await download).createReadStream()
+    const text = Buffer.concat(await file.toArray()).toString()
     const [header, line] = text.split("\r\n")
     expect(header).toMatch(/^\uFEFFid,order_num,/)
     expect(line).toContain(order_num)

@@ -34,7 +34,7 @@ import { useNames } from "./parts/Names.ts"
 import { Tag } from "./parts/Tag.tsx"
 import { SignIn } from "./SignIn.tsx"
 
-const icons: Readonly<Record<PageName, ComponentType>> = {
+const icons: Readonly<Record<PageName, ComponentType<{ readonly "aria-hidden": true }>>> = {
   overview: DashboardOutlined,
   "sale-day": FieldTimeOutlined,
   products: TagsOutlined,
@@ -72,7 +72,7 @@ const Menu = ({ onChoose, user }: { readonly user: User; readonly onChoose?: () 
                 return (
                   <li key={name}>
                     <To page={name} {...(onChoose && { onClick: onChoose })}>
-                      <Icon />
+                      <Icon aria-hidden />
                       {t(`page.${name}.title`)}
                     </To>
                   </li>

@@ -43,6 +43,7 @@ const light: ThemeConfig = {
 
 const dark: ThemeConfig = {
   algorithm: theme.darkAlgorithm,
+  components: { Button: { dangerColor: "#1d0d08" } },
   token: {
     fontFamily: FONT,
     borderRadius: 8,

@@ -6,7 +6,7 @@ export const Page = () => (
     page="audit"
     path="/admin/audit"
     id="id"
-    columns={["at", "actor_name", "action", "target_type", "target_id", "reason", "service"]}
+    columns={["at", "actor_name", "action", "target_id", "reason", "service"]}
     filters={[
       { name: "actor", kind: "text", max: 16 },
       { name: "action", kind: "text", max: 64 },

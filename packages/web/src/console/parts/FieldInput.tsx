@@ -60,7 +60,7 @@ export const FieldInput = ({ field, ...rest }: InputProps) => {
     rest.onChange?.(event.target.value)
   switch (field.kind) {
     case "text":
-      return <Input {...rest} onChange={onText} maxLength={field.max ?? 200} allowClear />
+      return <Input {...rest} onChange={onText} maxLength={field.max ?? 200} />
     case "paragraphs":
       return <Input.TextArea {...rest} onChange={onText} rows={3} maxLength={field.max ?? 2000} />
     case "json":
