@@ -6,48 +6,16 @@ import { useAddress } from "../parts/Address.tsx"
 import { Chart } from "../parts/Chart.tsx"
 import { ErrorNote } from "../parts/ErrorNote.tsx"
 import { Figures } from "../parts/Figures.tsx"
-import { answerOf } from "../parts/lists.ts"
+import { type Answer, answerOf } from "../parts/lists.ts"
 import { useNames } from "../parts/Names.ts"
 import { Tag } from "../parts/Tag.tsx"
 import { Title } from "../parts/Title.tsx"
 
+type Overview = Answer<"/admin/overview">
+type Funnel = Overview["funnel"]
+
 /** Null is what a service would know that can't be asked. */
 type Known = number | null
-
-interface Funnel {
-  readonly asked: number
-  readonly limited: number
-  readonly sold_out: number
-  readonly accepted: number
-  readonly persisted: Known
-  readonly paid: Known
-  readonly cancelled: Known
-}
-
-interface Point extends Funnel {
-  readonly at: string
-  readonly requests: number
-  readonly errors: number
-  readonly p95_ms: Known
-}
-
-interface Overview {
-  readonly step_s: number
-  readonly funnel: Funnel
-  /** A second. */
-  readonly rates: Readonly<Record<string, Known>>
-  readonly latency_ms: { readonly p50: Known; readonly p95: Known; readonly p99: Known }
-  readonly stock_hit_ratio: Known
-  readonly lag: { readonly relay: Known; readonly kafka: Known; readonly outbox: Known }
-  readonly breakers: ReadonlyArray<{
-    readonly service: string
-    readonly name: string
-    readonly state: string
-  }>
-  readonly unreachable?: ReadonlyArray<string>
-  readonly alone?: boolean
-  readonly series: ReadonlyArray<Point>
-}
 
 const steps = ["asked", "limited", "sold_out", "accepted", "persisted", "paid", "cancelled"] as const
 

@@ -4,7 +4,7 @@ import type { paths } from "@floodgate/client/gen/Api"
 import { client } from "../../session/Session.ts"
 
 /** What a GET of this path answers. */
-type Answer<P extends keyof paths> = paths[P] extends {
+export type Answer<P extends keyof paths> = paths[P] extends {
   get: { responses: { 200: { content: { "application/json": { data: infer D } } } } }
 }
   ? D
