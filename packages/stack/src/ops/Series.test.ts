@@ -19,16 +19,18 @@ const rules = ruleFiles
   .flatMap(({ text }) => parse(text).groups as ReadonlyArray<{ readonly rules: ReadonlyArray<Rule> }>)
   .flatMap(({ rules }) => rules)
 
-/** The packages' code without their tests. */
-const sources = textsIn(
-  root,
-  fs
-    .readdirSync(path.join(root, "packages"))
-    .map((name) => path.join("packages", name, "src"))
-    .filter((folder) => fs.existsSync(path.join(root, folder))),
-  /^(?!.*\.test\.ts$).*\.ts$/,
-)
-  .filter(({ file }) => !/\/(?:gen|simulation|bench|e2e|web)\//.test(file))
+/** The packages' code without their tests, and the protos: a label's `method` is a name of theirs. */
+const sources = [
+  ...textsIn(
+    root,
+    fs
+      .readdirSync(path.join(root, "packages"))
+      .map((name) => path.join("packages", name, "src"))
+      .filter((folder) => fs.existsSync(path.join(root, folder))),
+    /^(?!.*\.test\.ts$).*\.ts$/,
+  ).filter(({ file }) => !/\/(?:gen|simulation|bench|e2e|web)\//.test(file)),
+  ...textsIn(root, ["proto"], /\.proto$/),
+]
   .map(({ text }) => text)
   .join("\n")
 

@@ -76,11 +76,11 @@ export class Series {
     return part === "bucket" ? new Map([...histogram.labels, ["le", undefined]]) : histogram.labels
   }
 
-  /** A group has a constant of that name; other values are literals or keys. */
+  /** A group has a constant of that name, a gRPC method a line in its proto; other values are literals or keys. */
   #isWritten(label: string, value: string): boolean {
-    return label === "group"
-      ? this.#sources.includes(`GROUP = "${value}"`)
-      : this.#sources.includes(`"${value}"`) || this.#sources.includes(`${value}:`)
+    if (label === "group") return this.#sources.includes(`GROUP = "${value}"`)
+    if (label === "method" && this.#sources.includes(`rpc ${value}(`)) return true
+    return this.#sources.includes(`"${value}"`) || this.#sources.includes(`${value}:`)
   }
 
   #valueProblem(
