@@ -57,17 +57,19 @@ const environment = (mysqlUrl: string, redisUrl: string) => {
   }
   const sealing = { KEY_ENCRYPTION_KEY_FILE: secretFile("key-encryption-key") }
   const shards = { REDIS_URL: redisUrl, ORDER_NUM_KEY_FILE: secretFile("order-num-key") }
+  const media = { MEDIA_DIR: join(home, "media") }
   const own: Readonly<Record<Service, Readonly<Record<string, string>>>> = {
     identity: {
       ...sealing,
       REFRESH_TOKEN_KEY_FILE: secretFile("refresh-token-key"),
       JWT_KEYS_FILE: secretFile("jwt-keys.json"),
     },
-    inventory: shards,
+    inventory: { ...shards, ...media },
     ordering: shards,
     payment: { ...sealing, PAYMENT_CHANNELS: "balance" },
     edge: {
       EDGE_HOST: "127.0.0.1",
+      ...media,
       REDIS_LIMITS_URL: redisUrl,
       TICKET_KEYS_FILE: secretFile("ticket-keys"),
     },
