@@ -1,6 +1,7 @@
 import { assert, layer as withLayer } from "@effect/vitest"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import { BusUnavailable, EventBus, type OutgoingMessage } from "@floodgate/runtime/event-bus/EventBus"
+import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import { Redis } from "@floodgate/runtime/redis/Redis"
 import * as Shards from "@floodgate/runtime/redis/Shards"
 import * as TestRedis from "@floodgate/runtime/testing/TestRedis"
@@ -56,6 +57,12 @@ const lengthOf = (product_id: number) =>
   Effect.flatMap(Redis, (redis) =>
     redis.run("test", (c) => c.xlen(ShardKeys.stream(Shards.shardOf(product_id)))),
   )
+
+/** As `/metrics` shows it. */
+const oldestS = Effect.sync(() => {
+  Instrument.readAll()
+  return Instrument.read("floodgate_relay_oldest_entry_seconds")[0]?.value ?? 0
+})
 
 const decide = (order_nums: ReadonlyArray<string>) =>
   Effect.map(FakeOrdering, ({ decisions }) => {
@@ -204,6 +211,8 @@ withLayer(environment, { excludeTestServices: true })("Relay", (it) => {
       for (let user = 1; user <= 5; user++) all.push(yield* buy(id, user))
       yield* Effect.sleep("300 millis")
       assert.strictEqual(yield* lengthOf(id), 5)
+      // What the bus never took is what the alert is about.
+      yield* eventually(oldestS, (age) => age > 0.3)
       state.down = false
       yield* eventually(copiesOf(all[4]!), (n) => n > 0)
       const mine = new Set(all)
@@ -213,6 +222,7 @@ withLayer(environment, { excludeTestServices: true })("Relay", (it) => {
       )
       yield* decide(all)
       yield* eventually(lengthOf(id), (n) => n === 0)
+      yield* eventually(oldestS, (age) => age === 0)
     }),
   )
 

@@ -216,10 +216,7 @@ const make = (times: RelayTimes) =>
           [range(shard, from, upTo), redis.run("relay.time", (c) => c.time())],
           { concurrency: 2 },
         )
-        if (rows.length === 0) {
-          if (from === "-") RelayMetrics.oldestOf(shard, 0)
-          return { next: undefined, empty: from === "-", produced: false }
-        }
+        if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
         const entries = yield* entriesOf(shard, rows)
         const { decided, held } = yield* ordering.batchGetOutcomes({
           orderNums: entries.map((entry) => entry.order_num),
@@ -234,13 +231,6 @@ const make = (times: RelayTimes) =>
           yield* redis.run("relay.delete", (c) => c.xdel(ShardKeys.stream(shard), ...ids))
           RelayMetrics.deleted(ids.length)
           againMs = times.again
-        }
-        if (from === "-") {
-          const [first] = entries.filter((entry) => !known.has(entry.order_num))
-          RelayMetrics.oldestOf(
-            shard,
-            first === undefined ? 0 : Number(seconds) * 1_000 - first.reserved_at_ms,
-          )
         }
         // Ages by Redis' own clock: the id is its time, too.
         const old = Number(seconds) * 1_000 - times.again
@@ -260,8 +250,23 @@ const make = (times: RelayTimes) =>
         }
       })
 
+      /** The age of the oldest entry, whether the bus has it or not: one that can't be produced is open all the same. */
+      const lookAtOldest = Effect.gen(function* () {
+        const [first, [seconds, micros]] = yield* Effect.all(
+          [
+            redis.run("relay.oldest", (c) => c.xrange(ShardKeys.stream(shard), "-", "+", "COUNT", 1)),
+            redis.run("relay.time", (c) => c.time()),
+          ],
+          { concurrency: 2 },
+        )
+        const id = first[0]?.[0]
+        const now = Number(seconds) * 1_000 + Number(micros) / 1_000
+        RelayMetrics.oldestOf(shard, id === undefined ? 0 : now - Number.parseInt(id, 10))
+      })
+
       /** The oldest first, on and on while pages come back decided or are too old to be on their way. */
       const sweep = Effect.gen(function* () {
+        yield* lookAtOldest
         const upTo = cursor
         if (upTo === "") return
         const now = yield* Clock.currentTimeMillis

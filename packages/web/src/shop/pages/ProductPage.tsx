@@ -94,7 +94,13 @@ const usePurchase = (product: Product) => {
     Purchase.abandon(product.id)
     setStep({ at: "idle" })
   }, [product.id])
-  useEffect(() => () => running.current?.abort(), [])
+  useEffect(
+    () => () => {
+      running.current?.abort()
+      running.current = undefined
+    },
+    [],
+  )
   return { step, start, leave }
 }
 
@@ -114,6 +120,13 @@ const Buy = ({ open, product }: { readonly product: Product; readonly open: bool
     resumed.current = true
     start(interrupted.quantity)
   }, [interrupted, open, start])
+  // React may take effects back and make them again: then what was interrupted goes on again.
+  useEffect(
+    () => () => {
+      resumed.current = false
+    },
+    [],
+  )
 
   const { status } = product
   const busy = step.at !== "idle" && step.at !== "refused"
