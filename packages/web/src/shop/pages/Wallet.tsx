@@ -19,6 +19,8 @@ import { entries, keys, wallet } from "../queries.ts"
 const MOST = 10_000_000_000
 const FIRST = 10_000
 const POLL_MS = 1_000
+/** How long after its payment a top-up is looked for in the wallet, which is credited a moment later. */
+const CREDIT_MS = 15_000
 
 const KEY = "topup"
 const PENDING = "topup.pending"
@@ -96,6 +98,15 @@ const TopUp = ({ currency }: { readonly currency: string }) => {
       setPending(next)
     },
   })
+  useEffect(() => {
+    if (ended?.status !== "succeeded") return
+    const looking = setInterval(() => void queries.invalidateQueries({ queryKey: keys.wallet }), POLL_MS)
+    const enough = setTimeout(() => clearInterval(looking), CREDIT_MS)
+    return () => {
+      clearInterval(looking)
+      clearTimeout(enough)
+    }
+  }, [ended, queries])
   const onEnd = (payment: Payment): void => {
     forget(PENDING)
     forget(`${KEY}.${payment.amount}`)
