@@ -211,11 +211,13 @@ const make = (times: RelayTimes) =>
       })
 
       /** Asks for the outcomes of one page of what was produced; answers where the next page starts, if it is worth it. */
-      const sweepPage = Effect.fnUntraced(function* (from: string, upTo: string, again: boolean) {
-        const [rows, [seconds]] = yield* Effect.all(
-          [range(shard, from, upTo), redis.run("relay.time", (c) => c.time())],
-          { concurrency: 2 },
-        )
+      const sweepPage = Effect.fnUntraced(function* (
+        from: string,
+        upTo: string,
+        again: boolean,
+        redisNowMs: number,
+      ) {
+        const rows = yield* range(shard, from, upTo)
         if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
         const entries = yield* entriesOf(shard, rows)
         const { decided, held } = yield* ordering.batchGetOutcomes({
@@ -233,7 +235,7 @@ const make = (times: RelayTimes) =>
           againMs = times.again
         }
         // Ages by Redis' own clock: the id is its time, too.
-        const old = Number(seconds) * 1_000 - times.again
+        const old = redisNowMs - times.again
         const waiting = entries.filter((entry) => !known.has(entry.order_num) && entry.reserved_at_ms < old)
         // A dead letter that somebody has still to settle keeps its entry, and gains nothing from another copy.
         const dead = new Set(held)
@@ -250,7 +252,10 @@ const make = (times: RelayTimes) =>
         }
       })
 
-      /** The age of the oldest entry, whether the bus has it or not: one that can't be produced is open all the same. */
+      /**
+       * Shows the age of the oldest entry, whether the bus has it or not: one that can't be produced is open all the same.
+       * Answers what time it is by the shard's Redis, ms.
+       */
       const lookAtOldest = Effect.gen(function* () {
         const [first, [seconds, micros]] = yield* Effect.all(
           [
@@ -259,14 +264,15 @@ const make = (times: RelayTimes) =>
           ],
           { concurrency: 2 },
         )
+        const nowMs = Number(seconds) * 1_000 + Number(micros) / 1_000
         const id = first[0]?.[0]
-        const now = Number(seconds) * 1_000 + Number(micros) / 1_000
-        RelayMetrics.oldestOf(shard, id === undefined ? 0 : now - Number.parseInt(id, 10))
+        RelayMetrics.oldestOf(shard, id === undefined ? 0 : nowMs - Number.parseInt(id, 10))
+        return nowMs
       })
 
       /** The oldest first, on and on while pages come back decided or are too old to be on their way. */
       const sweep = Effect.gen(function* () {
-        yield* lookAtOldest
+        const redisNowMs = yield* lookAtOldest
         const upTo = cursor
         if (upTo === "") return
         const now = yield* Clock.currentTimeMillis
@@ -277,6 +283,7 @@ const make = (times: RelayTimes) =>
             from,
             upTo,
             again,
+            redisNowMs,
           )
           // Nothing is open: whatever comes is new, even if the server's clock went back meanwhile.
           if (page.empty && cursor === upTo) cursor = ""
