@@ -384,13 +384,43 @@ describe("Redis Streams", () => {
       const before = yield* bus.incarnation
       expect(yield* bus.incarnation).toBe(before)
       const passed = yield* bus.checkpoint
-      expect(yield* passed).toBe(true)
+      yield* passed.pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("20 millis") }))
       yield* server.flushall
       expect(yield* bus.incarnation).not.toBe(before)
       expect(yield* passed).toBe(false)
       yield* bus.publish(topic, numbered(0, 20))
       yield* eventually(() => expect(new Set(got.slice(10))).toEqual(new Set(range(0, 20))))
       yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(TestBus.layerRedisStreams), Logger.withMinimumLogLevel(LogLevel.None)),
+  )
+
+  it.scopedLive("a checkpoint isn't passed while nobody reads a topic that has messages", () =>
+    Effect.gen(function* () {
+      const { bus, group, topic } = yield* newTopic
+      const redis = yield* newRedis
+      // As if this life had begun long ago.
+      yield* Effect.promise(() => redis.set("bus:incarnation", "1-old"))
+      yield* bus.publish(topic, numbered(0, 8))
+      const passed = yield* bus.checkpoint
+      expect(yield* passed).toBe(false)
+      yield* Effect.fork(bus.consume({ group, topics: [topic], handle: () => Effect.void }))
+      yield* passed.pipe(Effect.repeat({ until: (is) => is, schedule: Schedule.spaced("20 millis") }))
+    }).pipe(Effect.provide(TestBus.layerRedisStreams), Logger.withMinimumLogLevel(LogLevel.None)),
+  )
+
+  it.scopedLive("a checkpoint isn't passed in a life in which consumers may not have shown up yet", () =>
+    Effect.gen(function* () {
+      const { bus, group, topic } = yield* newTopic
+      const redis = yield* newRedis
+      yield* Effect.fork(bus.consume({ group, topics: [topic], handle: () => Effect.void }))
+      yield* bus.publish(topic, numbered(0, 8))
+      yield* bus
+        .lag(group, topic)
+        .pipe(Effect.repeat({ until: (lag) => lag === 0, schedule: Schedule.spaced("20 millis") }))
+      yield* Effect.promise(() => redis.set("bus:incarnation", `${Date.now() + 60_000}-young`))
+      expect(yield* yield* bus.checkpoint).toBe(false)
+      yield* Effect.promise(() => redis.set("bus:incarnation", "1-old"))
+      expect(yield* yield* bus.checkpoint).toBe(true)
     }).pipe(Effect.provide(TestBus.layerRedisStreams), Logger.withMinimumLogLevel(LogLevel.None)),
   )
 

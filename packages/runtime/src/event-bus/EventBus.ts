@@ -35,7 +35,8 @@ export type { ConsumeOptions, EventBusService, IncomingMessage, OutgoingMessage 
  * - `ensureTopics(partitions)` creates the topics that don't exist yet.
  * - `incarnation` names the log's present life. Another name than before means that messages may have been lost.
  * - `checkpoint` takes a mark behind everything published so far; the inner effect tells whether every known group has
- *   finished everything before the mark, so that nothing before it is needed again.
+ *   finished everything before the mark, so that nothing before it is needed again. Never passed while a topic with
+ *   messages has no group yet (the dead letters' needs none), nor in a life so young that groups may not be known.
  */
 export class EventBus extends Context.Tag("@floodgate/runtime/event-bus/EventBus")<
   EventBus,

@@ -95,6 +95,12 @@ const backoffMs = (failures: number): number => {
   return ceiling / 2 + Math.random() * (ceiling / 2)
 }
 
+/** The server's clock. */
+const nowMs = async (client: Redis): Promise<number> => {
+  const [seconds, micros] = await client.time()
+  return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+}
+
 /** The number that an id carries behind its time. */
 const numberOf = (id: string): number => Number(id.slice(id.indexOf("-") + 1))
 
@@ -295,19 +301,25 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
     const members = Effect.fn("EventBus.members")((group: string) =>
       call(`members of ${group}`, async (client) => {
         let most = 0
-        const nowMs = Number((await client.time())[0]) * 1_000
+        const now = await nowMs(client)
         for (const topic of Object.keys(await client.hgetall(Key.topics))) {
-          most = Math.max(most, await client.zcount(Key.members(topic, group), nowMs, "+inf"))
+          most = Math.max(most, await client.zcount(Key.members(topic, group), now, "+inf"))
         }
         return most
       }),
     )
 
     const incarnation = call("incarnation", async (client) => {
-      await client.set(Key.incarnation, randomUUID(), "NX")
+      await client.set(Key.incarnation, `${await nowMs(client)}-${randomUUID()}`, "NX")
       const id = await client.get(Key.incarnation)
       const runId = /^run_id:(\w+)/m.exec(await client.info("server"))?.[1]
       return `redis:${id}:${runId}`
+    })
+
+    /** Whether consumers have had the time to show up on a server that came back empty. */
+    const settled = call("age", async (client) => {
+      const born = Number((await client.get(Key.incarnation))?.split("-")[0])
+      return (await nowMs(client)) - born >= LEASE_MS
     })
 
     const checkpoint = Effect.gen(function* () {
@@ -317,9 +329,12 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
         Effect.map(ends(topic, Number(count)), (last) => ({ topic, last })),
       )
       return Effect.gen(function* () {
-        if ((yield* incarnation) !== life) return false
+        if ((yield* incarnation) !== life || !(yield* settled)) return false
         for (const { topic, last } of marks) {
           const groups = yield* call("groups", (client) => client.zrange(Key.groups(topic), 0, -1))
+          // Messages of a topic that nobody reads yet wait for a reader: it would miss them in another life.
+          if (groups.length === 0 && topic !== Topic.Topic.ReservationsDlq && last.some((n) => n > 0))
+            return false
           for (const group of groups) {
             const positionOf = yield* positions(group, topic)
             if (last.some((n, partition) => positionOf(partition) < n)) return false
