@@ -53,6 +53,8 @@ export interface Wish {
 
 /** One look at a number. `state` is the order's, or what was answered in its place. */
 export interface Look {
+  /** When it was asked, and when it was answered: looks at one number may overlap. */
+  readonly askedMs: number
   readonly atMs: number
   readonly state: string
 }
@@ -87,7 +89,7 @@ const toldBy = (status: number): Told => {
 export class Crowd {
   readonly productId: number
   readonly wishes: Array<Wish> = []
-  /** What was seen of each number, in the order of looking. */
+  /** What was seen of each number, in the order of the answers. */
   readonly looks = new Map<string, Array<Look>>()
   readonly #plan: ReadonlyArray<Wish>
   readonly #dice: Dice
@@ -267,6 +269,7 @@ export class Crowd {
   /** What the edge says of a number, as one word; `lost` where there was no answer. */
   async look(order_num: string): Promise<string> {
     const { buyer, edge } = this.#owners.get(order_num)!
+    const askedMs = performance.now()
     let state: string
     try {
       const answer = await edge.get(`/orders/${order_num}`, { token: buyer.token, timeoutMs: REQUEST_MS })
@@ -280,7 +283,7 @@ export class Crowd {
       state = "lost"
     }
     const looks = this.looks.get(order_num)
-    const look = { atMs: Date.now(), state }
+    const look = { askedMs, atMs: performance.now(), state }
     if (looks === undefined) this.looks.set(order_num, [look])
     else looks.push(look)
     return state

@@ -669,23 +669,20 @@ export const historyViolations = (crowd: Crowd): ReadonlyArray<string> => {
     )
   }
   const strange: Array<string> = []
-  for (const [number, looks] of crowd.looks) {
-    let last = "queued"
-    for (const { state } of looks) {
-      if (state === "busy" || state === "lost" || state === last) continue
-      const allowed = follows[last]
-      if (follows[state] === undefined || allowed === undefined || !allowed.has(state)) {
-        strange.push(`${number}: ${last}, then ${state}`)
+  const undecided: Array<string> = []
+  for (const number of crowd.numbers.keys()) {
+    const told = (crowd.looks.get(number) ?? []).filter(({ state }) => state !== "busy" && state !== "lost")
+    for (const { askedMs, state } of told) {
+      // Of two looks that overlap neither was first: only what had been answered before this one was asked binds it.
+      const before = told.findLast(({ atMs }) => atMs <= askedMs)?.state ?? "queued"
+      if (follows[state] === undefined || (state !== before && follows[before]?.has(state) !== true)) {
+        strange.push(`${number}: ${before}, then ${state}`)
         break
       }
-      last = state
     }
+    if (!told.some(({ state }) => state !== "queued" && follows[state] !== undefined)) undecided.push(number)
   }
   if (strange.length > 0) broken.push(`numbers that said what they may not, ${few(strange)}`)
-  const undecided = [...crowd.numbers.keys()].filter((number) => {
-    const last = crowd.looks.get(number)?.at(-1)?.state
-    return last === undefined || last === "queued" || follows[last] === undefined
-  })
   if (undecided.length > 0) broken.push(`numbers without an outcome, ${few(undecided)}`)
   const untold = crowd.wishes.filter(({ requests }) => {
     const last = requests.at(-1)

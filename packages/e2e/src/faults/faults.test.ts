@@ -87,6 +87,7 @@ describe.each([...new Set(chosen.map(worldOf))])("on the %s stack", (name) => {
           say(
             `row ${nameOf(row)}: ${violations.length === 0 ? "held" : `BROKEN (seed ${seed})`}; sells again after ${verdict.sellsAgainMs ?? "–"} ms, at rest after ${verdict.atRestMs ?? "–"} ms; ${verdict.notes.join("; ")}`,
           )
+          for (const sentence of violations) say(`  ${sentence}`)
           expect(violations).toEqual([])
         },
         (row.limitMs ?? 60_000) + VERDICT_MS,
