@@ -118,7 +118,11 @@ layer(
           const line = chunk.toString("utf8").trimEnd().split("\n").at(-1)
           if (line?.endsWith("}") === true) said = JSON.parse(line)
         })
-        yield* until("everybody is greeted", () => said.ready === STREAMS && said.slow === SLOW, "150 seconds")
+        yield* until(
+          "everybody is greeted",
+          () => said.ready === STREAMS && said.slow === SLOW,
+          "150 seconds",
+        )
         assert.strictEqual(said.lost, 0)
         assert.strictEqual(gauge("floodgate_sse_streams_open"), STREAMS + SLOW)
         const each = (resident() - before) / STREAMS
