@@ -26,6 +26,8 @@ export interface Size {
   readonly products: number
   /** How long a figure that isn't bounded by its buyers is measured (ms). */
   readonly forMs: number
+  /** How long memory is watched (ms), where it isn't as long as a row says by itself. */
+  readonly watchMs?: number
 }
 
 /** Sales far above what is measured. */

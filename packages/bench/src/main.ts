@@ -1,7 +1,8 @@
 /**
  * `pnpm bench [row…] [--quick] [--json]`: every figure as a ratio of two things measured in this run. Words choose the
  * rows whose names begin with them. `--guard` measures a few briefly and fails where one is far below its baseline;
- * `--picture FILE` draws latency against rate; `--stack DIR` measures a stack with two edges that runs already.
+ * `--picture FILE` draws latency against rate; `--stack DIR` measures a stack with two edges that runs already;
+ * `--minutes N` is how long `soak` and `connections_memory` watch.
  */
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -111,6 +112,7 @@ const { positionals, values } = parseArgs({
     picture: { type: "string" },
     "port-base": { type: "string", default: PORT_BASE },
     stack: { type: "string" },
+    minutes: { type: "string" },
   },
 })
 const began = performance.now()
@@ -129,7 +131,11 @@ if (words.length > 0 && chosen.length === 0) {
   process.exit(1)
 }
 
-const size = sizes[values.guard ? "guard" : values.quick ? "quick" : "full"]
+const size: Size = {
+  ...sizes[values.guard ? "guard" : values.quick ? "quick" : "full"],
+  ...(values.minutes === undefined ? {} : { watchMs: Number(values.minutes) * 60_000 }),
+}
+if (size.watchMs !== undefined && !(size.watchMs > 0)) throw new RangeError("--minutes wants a number above 0")
 progress(Machine.describe())
 const results = await withStack(
   { portBase: Number(values["port-base"]), running: values.stack },

@@ -102,8 +102,8 @@ const MIB = 2 ** 20
 export const connectionsMemory = async (world: World): Promise<ReadonlyArray<Result>> => {
   const { quick } = world.size
   const connections = quick ? 2_000 : 10_000
-  const settleMs = quick ? 5_000 : 60_000
-  const forMs = quick ? 15_000 : 600_000
+  const forMs = world.size.watchMs ?? (quick ? 15_000 : 600_000)
+  const settleMs = Math.min(60_000, forMs / 3)
   const pid = (await world.stack.pids())["edge-2"]!
   const idle = Machine.residentBytes(pid)
   // Each connection says something every 20 s, well before it would be closed as idle.
@@ -156,7 +156,7 @@ const heapUsed = async (port: number): Promise<number> => {
 }
 
 export const soak = async (world: World): Promise<ReadonlyArray<Result>> => {
-  const forMs = world.size.quick ? 15_000 : 3_600_000
+  const forMs = world.size.watchMs ?? (world.size.quick ? 15_000 : 3_600_000)
   const perSecond = Math.round((await mostAccepted(world)) / (world.size.quick ? 2 : 10))
   const names = Object.keys(WATCHED) as ReadonlyArray<keyof typeof WATCHED>
   const pids = await world.stack.pids()

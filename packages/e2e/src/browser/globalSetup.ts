@@ -13,6 +13,8 @@ import { freeBase, Stack } from "../support/Stack.ts"
 declare module "vitest" {
   export interface ProvidedContext {
     shopUrl: string
+    /** The stack, where the tests have one of their own: parts of it may be stopped. */
+    shopStack: { readonly data: string; readonly portBase: number } | undefined
     /** Where the browser listens for tests. */
     browserEndpoint: string
   }
@@ -22,14 +24,23 @@ const say = (line: string): void => {
   process.stderr.write(`browser: ${line}\n`)
 }
 
-const startStack = async (): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> => {
+interface Running {
+  readonly url: string
+  readonly stack: { readonly data: string; readonly portBase: number } | undefined
+  readonly stop: () => Promise<void>
+}
+
+const startStack = async (): Promise<Running> => {
   const running = process.env["FLOODGATE_BROWSER_URL"]
-  if (running !== undefined && running !== "") return { url: running, stop: async () => {} }
+  if (running !== undefined && running !== "") {
+    return { url: running, stack: undefined, stop: async () => {} }
+  }
   const data = await mkdtemp(join(tmpdir(), "floodgate-browser-"))
   const stack = new Stack(data, await freeBase(1))
   await stack.up()
   return {
     url: stack.url,
+    stack: { data, portBase: stack.portBase },
     stop: async () => {
       await stack.down()
       await rm(data, { recursive: true, force: true })
@@ -46,6 +57,7 @@ export default async function setup(project: TestProject) {
     args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
   })
   project.provide("shopUrl", stack.url)
+  project.provide("shopStack", stack.stack)
   project.provide("browserEndpoint", browser.wsEndpoint())
   return async () => {
     await browser.close()

@@ -4,6 +4,7 @@ import { type Browser, chromium } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
 import { Edge } from "../support/Edge.ts"
 import { poll } from "../support/Poll.ts"
+import { Stack } from "../support/Stack.ts"
 import { pictures, type Visitor, visit } from "./Visitor.ts"
 
 const url = inject("shopUrl")
@@ -200,6 +201,75 @@ describe("the storefront", () => {
     await page.getByRole("heading", { name: "Wallet" }).waitFor()
     expect(await page.getAttribute("html", "lang")).toBe("en")
   }, 180_000)
+
+  it("asks for the work that a product wants done, shows it, and buys with what it proved", async () => {
+    const product = await opened({ stock: 3, access: { waiting_room: false, challenge: true } })
+    const buyer = await edge.newcomer()
+    // Without the work done there is nothing to be had.
+    const refused = await edge.post(
+      "/seckill",
+      { product_id: product.id },
+      { token: buyer.token, key: "no-work-1" },
+    )
+    expect([refused.status, refused.code]).toEqual([403, 704])
+
+    const { page, findings, picture } = await come({ phone: true })
+    await page.goto(`/s/sign-in?next=/s/products/${product.id}`)
+    await page.getByRole("tab", { name: "I'm new here" }).click()
+    await page.getByLabel(/^Username/).fill(`c_${Date.now()}`)
+    await page.getByLabel(/^Password/).fill("a-password-nobody-has-7")
+    await page.keyboard.press("Enter")
+    await page.getByRole("button", { name: /^Buy now/ }).waitFor()
+    await page.evaluate(`new MutationObserver(() => {
+      if (document.body.innerText.includes("Checking your browser")) globalThis.sawTheCheck = true
+    }).observe(document.body, { childList: true, subtree: true })`)
+    const asked: Array<string> = []
+    page.on("request", (request) => {
+      const { pathname } = new URL(request.url())
+      if (request.method() === "POST") asked.push(pathname.replace(/^\/challenge\/.*/, "/challenge/…"))
+    })
+    await page.getByRole("button", { name: /^Buy now/ }).click()
+    await page.getByText("Waiting for payment").waitFor()
+    expect(asked.filter((path) => /challenge|seckill/.test(path))).toEqual([
+      "/challenge",
+      "/challenge/…",
+      "/seckill",
+    ])
+    expect(await page.evaluate("globalThis.sawTheCheck")).toBe(true)
+    await picture("order-after-check-phone")
+    expect(await findings()).toEqual([])
+  }, 180_000)
+
+  it.skipIf(inject("shopStack") === undefined)(
+    "says that the edge is gone, comes back by itself, and then shows what was sold meanwhile",
+    async () => {
+      const { data, portBase } = inject("shopStack")!
+      const stack = new Stack(data, portBase)
+      const product = await opened({ stock: 5 })
+      const visitor = await come()
+      const { page } = visitor
+      await page.goto(`/s/products/${product.id}`)
+      const left = page.getByRole("meter", { name: "left" })
+      await left.getByText("5", { exact: true }).waitFor()
+      await page.getByText("Live", { exact: true }).waitFor()
+
+      await stack.stop("edge")
+      await page.getByText("Reconnecting…").waitFor()
+      await visitor.picture("edge-gone-desktop")
+      const other = new Edge(stack.urlOf(2))
+      const buyer = await other.newcomer()
+      await other.ask(
+        "/seckill",
+        { product_id: product.id },
+        { token: buyer.token, key: `away-${Date.now()}` },
+      )
+      await stack.restart("edge")
+      // Nobody reloads.
+      await page.getByText("Live", { exact: true }).waitFor()
+      await left.getByText("4", { exact: true }).waitFor()
+    },
+    240_000,
+  )
 
   it("stands still for whoever asks for it, is walked by keyboard, and knows what it doesn't have", async () => {
     const visitor = await come({ still: true })

@@ -1,5 +1,6 @@
 /** An event stream as a test reads it. */
 import * as Http from "node:http"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -53,9 +54,13 @@ export const listen = (
   )
 
 /** Waits for a condition, and dies where it doesn't come true. */
-export const until = (what: string, condition: () => boolean) =>
+export const until = (
+  what: string,
+  condition: () => boolean,
+  within: Duration.DurationInput = "20 seconds",
+) =>
   Effect.sync(condition).pipe(
     Effect.repeat({ until: (held: boolean) => held, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error(`it never came: ${what}`) }),
+    Effect.timeoutFail({ duration: within, onTimeout: () => new Error(`it never came: ${what}`) }),
     Effect.orDie,
   )

@@ -34,6 +34,22 @@ const levelName = (level: LogLevel.LogLevel): string =>
 const cut = (text: string): string =>
   text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}… (${text.length - MAX_TEXT} more)`
 
+/** Fields whose values are never written, wherever in a record they stand: secrets that came as plain text. */
+const SECRETS: ReadonlySet<string> = new Set([
+  "password",
+  "old_password",
+  "new_password",
+  "authorization",
+  "cookie",
+  "token",
+  "access_token",
+  "refresh_token",
+  "ticket",
+  "secret",
+  "private_jwk",
+])
+const CENSOR = "<redacted>"
+
 /** Deep enough for any record of ours; deeper values are named, not shown. */
 const MAX_DEPTH = 6
 const MAX_ITEMS = 100
@@ -71,7 +87,9 @@ const plainObject = (value: object, depth: number): unknown => {
     if (value instanceof Map) return plain(Object.fromEntries(value), depth)
     if (value instanceof Set) return plain([...value], depth)
     const entries = Object.entries(value).slice(0, MAX_ITEMS)
-    return Object.fromEntries(entries.map(([key, item]) => [key, plain(item, depth + 1)]))
+    return Object.fromEntries(
+      entries.map(([key, item]) => [key, SECRETS.has(key) ? CENSOR : plain(item, depth + 1)]),
+    )
   } catch {
     return "[unreadable]"
   }
@@ -101,7 +119,7 @@ const record = (service: string, options: Logger.Logger.Options<unknown>): Recor
     if (HashMap.size(options.annotations) > 0) {
       for (const [key, value] of options.annotations) {
         const taken = RESERVED.has(key) && !(key === "trace_id" && ids === undefined)
-        fields[taken ? `${key}_` : key] = plain(value)
+        fields[taken ? `${key}_` : key] = SECRETS.has(key) ? CENSOR : plain(value)
       }
     }
     if (List.isCons(options.spans)) {
@@ -114,21 +132,6 @@ const record = (service: string, options: Logger.Logger.Options<unknown>): Recor
     return fields
   })
 
-/** Fields whose values are never written, wherever in a record they stand: secrets that came as plain text. */
-const SECRET_KEYS = [
-  "password",
-  "old_password",
-  "new_password",
-  "authorization",
-  "cookie",
-  "token",
-  "access_token",
-  "refresh_token",
-  "ticket",
-  "secret",
-  "private_jwk",
-]
-
 /** How the log is written: pino, with our field names. */
 const writer = (write: (line: string) => void): Pino =>
   pino(
@@ -138,10 +141,6 @@ const writer = (write: (line: string) => void): Pino =>
       timestamp: false,
       level: "trace",
       formatters: { level: (level) => ({ level }) },
-      redact: {
-        paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]),
-        censor: "<redacted>",
-      },
     },
     { write },
   )

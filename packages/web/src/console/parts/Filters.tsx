@@ -1,5 +1,5 @@
 /** What a list is searched by. A choice counts at once, a text when it is sent. */
-import { Button, Form, Space } from "antd"
+import { Button, Form, Grid, Space } from "antd"
 import { useTranslations } from "use-intl"
 import type { Search } from "./Address.tsx"
 import { FieldInput } from "./FieldInput.tsx"
@@ -52,9 +52,27 @@ const FilterForm = ({ fields, onChange, search }: Props) => {
   )
 }
 
-/** What is in the address is what is searched for, also after a step back: then the form is a new one. */
-export const Filters = (props: Props) => (
-  <search>
+/**
+ * What is in the address is what is searched for, also after a step back: then the form is a new one. On a phone it is
+ * folded while it says nothing, since the list is what one came for.
+ */
+export const Filters = (props: Props) => {
+  const t = useTranslations("console.list")
+  const isWide = Grid.useBreakpoint().md === true
+  const form = (
     <FilterForm key={JSON.stringify(props.fields.map(({ name }) => props.search[name]))} {...props} />
-  </search>
-)
+  )
+  const isSet = props.fields.some(({ name }) => props.search[name] !== undefined)
+  return (
+    <search>
+      {isWide ? (
+        form
+      ) : (
+        <details className="narrow" open={isSet}>
+          <summary>{t("narrow")}</summary>
+          {form}
+        </details>
+      )}
+    </search>
+  )
+}

@@ -106,7 +106,7 @@ export const Value = ({ name, row, value }: ValueProps): ReactNode => {
     if (STATES.has(name)) {
       return <Tag tone={TONES[value] ?? "plain"}>{word(value)}</Tag>
     }
-    return <span className="text">{value}</span>
+    return <span className="text">{name === "by" ? word(value) : value}</span>
   }
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.length === 0 ? <Nothing /> : value.map((item) => <Tag key={item}>{word(item)}</Tag>)
