@@ -37,6 +37,7 @@ import * as RouteLimits from "./limits/RouteLimits.ts"
 import * as Pictures from "./media/Pictures.ts"
 import * as Pages from "./pages/Pages.ts"
 import * as Site from "./pages/Site.ts"
+import * as HotProduct from "./products/HotProduct.ts"
 import * as EventsListener from "./push/EventsListener.ts"
 import { Push } from "./push/Push.ts"
 import * as RiskGate from "./risk/RiskGate.ts"
@@ -104,6 +105,7 @@ const makeListener = Effect.gen(function* () {
   const { metrics, observe } = HttpMetrics.make(table.routes, new Set([EventsListener.PATH]))
   yield* observe
   const hot = yield* HotSeckill.make(metrics)
+  const hotProduct = yield* HotProduct.make
   const events = yield* EventsListener.make
   const limits = yield* RouteLimits.make
   const risk = yield* RiskGate.make
@@ -138,8 +140,8 @@ const makeListener = Effect.gen(function* () {
     /** Behind the body, because a ticket may be in it. */
     const judged = (route: RouteTable.Route): void =>
       risk.judge(route, path, request, exchange, (refusal) => {
-        if (refusal === undefined) rest(request, response)
-        else answer(refusal)
+        if (refusal !== undefined) answer(refusal)
+        else if (!hotProduct(path, request, response, exchange)) rest(request, response)
       })
 
     const withBody = (route: RouteTable.Route): void =>

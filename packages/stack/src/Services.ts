@@ -26,6 +26,8 @@ export interface ServiceFacts {
   readonly database: Database | undefined
   /** False: it never speaks to the event bus, so it starts while the broker still does. */
   readonly needsBus: boolean
+  /** How far it yields to the others on a machine that all share: what is behind the queue may take longer in a rush. */
+  readonly niceness?: number
   /** True for the stand-in of a third party, which exists in dev only. */
   readonly devOnly: boolean
 }
@@ -65,6 +67,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "ordering",
     needsBus: true,
+    niceness: 10,
     devOnly: false,
   },
   payment: {
@@ -74,6 +77,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "payment",
     needsBus: true,
+    niceness: 10,
     devOnly: false,
   },
   sandbox: {

@@ -13,6 +13,7 @@ import { HEADER } from "@floodgate/contracts/http/IdempotencyKey"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import * as Effect from "effect/Effect"
 import * as Stale from "../degrade/Stale.ts"
+import * as ETag from "../http/ETag.ts"
 import * as Exchange from "../http/Exchange.ts"
 import { JSON_TYPE } from "../http/Reply.ts"
 import { ProductCache } from "../products/ProductCache.ts"
@@ -21,13 +22,6 @@ import { ServerClock } from "../seckill/ServerClock.ts"
 import * as CanonicalBody from "./CanonicalBody.ts"
 import { nextCursor, pageOf, withQueryNames } from "./Lists.ts"
 import { callerOf, fromPeer } from "./Peer.ts"
-
-/** Whether the client's copy is the current one (RFC 9110 §13.1.2, weak comparison). */
-const isCurrent = (ifNoneMatch: string | undefined, etag: string): boolean => {
-  if (ifNoneMatch === undefined) return false
-  const opaque = (tag: string) => tag.trim().replace(/^W\//, "")
-  return ifNoneMatch.trim() === "*" || ifNoneMatch.split(",", 20).some((tag) => opaque(tag) === opaque(etag))
-}
 
 export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
   Effect.gen(function* () {
@@ -49,7 +43,7 @@ export const layer = HttpApiBuilder.group(RestApi, "products", (handlers) =>
         "cache-control": "no-cache",
         ...(staleS === undefined ? {} : Stale.headers(staleS)),
       }
-      return isCurrent(request.headers["if-none-match"], etag)
+      return ETag.isCurrent(request.headers["if-none-match"], etag)
         ? HttpServerResponse.empty({ status: 304, headers })
         : HttpServerResponse.uint8Array(body, { headers, contentType: JSON_TYPE })
     })

@@ -10,6 +10,9 @@ export interface Reply {
   readonly body: string
 }
 
+/** A JSON answer whose body may have been encoded long ago. */
+export type EncodedReply = Omit<Reply, "body"> & { readonly body: string | Uint8Array }
+
 export const JSON_TYPE = "application/json; charset=utf-8"
 
 /** Seconds to wait where an error doesn't say. */

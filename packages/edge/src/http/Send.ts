@@ -1,6 +1,6 @@
 /** Writes an answer on the bare Node response: for the hot path, and for what is refused before the HttpApi. */
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { Reply } from "./Reply.ts"
+import type { EncodedReply } from "./Reply.ts"
 
 /** How long the rest of a refused body is read and dropped (ms), so that its sender gets to hear the answer. */
 const LINGER_MS = 2_000
@@ -25,7 +25,7 @@ export const send = (
   response: ServerResponse,
   base: BaseHeaders,
   serverTimeMs: number,
-  reply: Reply,
+  reply: EncodedReply,
 ): void => {
   if (response.headersSent || response.destroyed) return
   response.writeHead(reply.status, {
@@ -33,7 +33,8 @@ export const send = (
     "x-server-time": serverTimeMs,
     "cache-control": "no-store",
     ...reply.headers,
-    "content-length": Buffer.byteLength(reply.body),
+    // An answer of "nothing new" says nothing of what there would be.
+    ...(reply.status === 304 ? undefined : { "content-length": Buffer.byteLength(reply.body) }),
   })
   // Closing over unread bytes resets the connection, and takes the answer with it.
   if (reply.status === 413 && !request.complete) {

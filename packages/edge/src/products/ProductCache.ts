@@ -59,6 +59,8 @@ export class ProductCache extends Context.Tag("@floodgate/edge/products/ProductC
   ProductCache,
   {
     readonly get: (productId: number) => Effect.Effect<CachedProduct, ReadError>
+    /** What {@link get} would answer at once from a fresh copy; undefined where there is none. */
+    readonly held: (productId: number) => CachedProduct | undefined
     /** The product itself, as old as what {@link get} answers. */
     readonly messageOf: (productId: number) => Effect.Effect<Message, ReadError>
     /**
@@ -218,6 +220,14 @@ export const make = Effect.gen(function* () {
 
   return ProductCache.of({
     get,
+    held: (id) => {
+      const entry = known.get(id)
+      const atMs = nowMs()
+      if (entry === undefined || entry.expiresMs <= atMs || atMs - entry.fetchedMs > MAX_LIFE_MS)
+        return undefined
+      ProductMetrics.held(1)
+      return entry.value
+    },
     messageOf: (id) =>
       Effect.flatMap(get(id), () => {
         const entry = known.get(id)

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { StackError } from "../StackError.ts"
@@ -22,6 +23,8 @@ export interface LaunchSpec {
   readonly readyTimeoutMs: number
   /** How long a polite stop may take before SIGKILL. */
   readonly stopTimeoutMs: number
+  /** How far it yields to the others on this machine once it is ready: 0 (not at all) to 19. */
+  readonly niceness?: number
   /** Name of the container when the command is a Docker client: signals go to what runs inside. */
   readonly container?: string
   /** Runs before each start, for example to clear what a killed predecessor left. */
@@ -29,6 +32,19 @@ export interface LaunchSpec {
 }
 
 export type ChildState = "stopped" | "starting" | "ready" | "stopping" | "exited"
+
+/**
+ * Lets others of this machine go first. Where Linux shares the processor out by session, as desktops do, a process's own
+ * number counts only among those of its session, and the session's is what matters.
+ */
+const yieldTo = (pid: number, niceness: number): void => {
+  try {
+    os.setPriority(pid, niceness)
+    fs.writeFileSync(`/proc/${pid}/autogroup`, String(niceness))
+  } catch {
+    // It has ended, or this system has no such thing.
+  }
+}
 
 /** A log larger than this is moved aside at the next start, so that a data folder stays bounded. */
 const maxLogBytes = 32 * 1024 * 1024
@@ -103,7 +119,10 @@ export class Child {
     while (this.#process === child) {
       if (await spec.isReady().catch(() => false)) {
         // A stop may have come in while we asked.
-        if (this.#process === child && this.#state === "starting") this.#state = "ready"
+        if (this.#process === child && this.#state === "starting") {
+          this.#state = "ready"
+          if (spec.niceness !== undefined) yieldTo(child.pid!, spec.niceness)
+        }
         break
       }
       if (Date.now() > deadline) {

@@ -615,7 +615,7 @@ export class Supervisor {
   #serviceSpec(instance: Instance, env: Readonly<Record<string, string>> = {}): LaunchSpec {
     const { service, number } = instance
     const name = instanceName(instance)
-    const { port, opsPort } = facts[service]
+    const { niceness, opsPort, port } = facts[service]
     const ops = this.#port(opsPort, number)
     const ownPorts =
       number === 1
@@ -634,6 +634,7 @@ export class Supervisor {
       isReady: () => answersOk(ops, "/readyz"),
       readyTimeoutMs: serviceReadyMs,
       stopTimeoutMs: serviceStopMs,
+      ...(niceness === undefined ? {} : { niceness }),
     }
   }
 
