@@ -47,8 +47,9 @@ const choose = async (form: ReturnType<Page["getByRole"]>, label: string, option
   await page.locator(`.ant-select-item-option[title="${option}"]`).click()
 }
 
+/** Alice has money in her wallet. */
 const buy = async (product_id: number) => {
-  const buyer = await edge.newcomer()
+  const buyer = await edge.demo("alice")
   const { order_num } = await edge.ask(
     "/seckill",
     { product_id },
@@ -203,7 +204,7 @@ describe("an operator's forms", () => {
       await choose(form, "List", "black")
     })
     const asked = () => edge.get("/products", { headers: { "x-forwarded-for": "203.0.113.7" } })
-    await poll("the address is refused", async () => (await asked()).code === 701)
+    await poll("the address is refused", async () => (await asked()).code === 703)
     await page.goto("/console/addresses?ip=203.0.113.7")
     await page.getByRole("row", { name: "203.0.113.7" }).getByRole("button", { name: /^Open/ }).click()
     await act("Take off")

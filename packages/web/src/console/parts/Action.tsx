@@ -126,6 +126,7 @@ const ActionForm = <R,>({ about, action, onClose, row }: FormProps<R>) => {
       {result ?? (
         <Form
           form={form}
+          name={action.name}
           layout="vertical"
           initialValues={Object.fromEntries(
             (action.fields?.(row, {}) ?? []).map((field) => [field.name, entered(field)]),

@@ -23,6 +23,8 @@ const FilterForm = ({ fields, onChange, search }: Props) => {
   return (
     <Form
       form={form}
+      // Its controls' ids begin so: an action's form on the same page may have fields of the same names.
+      name="filter"
       layout="inline"
       className="filters"
       initialValues={Object.fromEntries(
