@@ -16,7 +16,15 @@ import { eventually, product, reserve } from "../testing/TestSale.ts"
 import * as Relay from "./Relay.ts"
 import { RelayHooks } from "./RelayHooks.ts"
 
-const times: Relay.RelayTimes = { lease: 600, poll: 50, scan: 200, sweep: 50, again: 1_000, idle: 30_000 }
+const times: Relay.RelayTimes = {
+  lease: 600,
+  poll: 50,
+  gather: 10,
+  scan: 200,
+  sweep: 50,
+  again: 1_000,
+  idle: 30_000,
+}
 
 /** A bus of one process, that can be down. */
 class FakeBus extends Context.Tag("test/FakeBus")<

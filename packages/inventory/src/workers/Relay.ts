@@ -35,6 +35,11 @@ export interface RelayTimes {
   readonly lease: number
   /** How often a stream is read without a hint: what other processes reserve is seen within this. */
   readonly poll: number
+  /**
+   * How long the next entries gather behind a batch that wasn't full: everything after it, down to the transaction that
+   * makes orders, costs by the batch. Whoever comes after a pause doesn't wait.
+   */
+  readonly gather: number
   /** How often all shards are looked at. */
   readonly scan: number
   /** How often outcomes are asked for. */
@@ -48,6 +53,7 @@ export interface RelayTimes {
 export const defaultTimes: RelayTimes = {
   lease: 5_000,
   poll: 100,
+  gather: 25,
   scan: 2_000,
   sweep: 1_000,
   again: 30_000,
@@ -179,14 +185,14 @@ const make = (times: RelayTimes) =>
         }
         const rows = yield* range(shard, cursor === "" ? "-" : `(${cursor}`, "+")
         yield* redisTrouble.worked
-        if (rows.length === 0) return false
+        if (rows.length === 0) return "nothing"
         lastSeen = yield* Clock.currentTimeMillis
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.fetched")
         yield* produce(shard, yield* entriesOf(shard, rows))
         if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.produced")
         RelayMetrics.producedNew(rows.length)
         cursor = rows.at(-1)![0]
-        return true
+        return rows.length < BATCH ? "some" : "more"
       })
 
       const publisher = Effect.gen(function* () {
@@ -206,7 +212,8 @@ const make = (times: RelayTimes) =>
             continue
           }
           backoff = BACKOFF_MS[0]
-          if (!moved) yield* Effect.timeoutOption(signals.awaitWritten(shard), times.poll)
+          if (moved === "some") yield* Effect.sleep(times.gather)
+          else if (moved === "nothing") yield* Effect.timeoutOption(signals.awaitWritten(shard), times.poll)
         }
       })
 

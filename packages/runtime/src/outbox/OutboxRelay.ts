@@ -45,6 +45,8 @@ const LEASE_SECONDS = 6
 const LEASE_MARGIN_MS = 1_000
 const TURN_MS = 1_500
 const POLL_MS = 150
+/** How long the next rows gather behind what was sent; whoever comes after a pause doesn't wait. */
+const GATHER_MS = 25
 const ROWS_A_BATCH = 100
 /** Batches of one bucket before the other buckets get their turn. */
 const BATCHES_A_ROUND = 10
@@ -379,7 +381,9 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
           : yield* Effect.withTracerEnabled(waiting, false).pipe(
               Effect.flatMap((buckets) => Effect.forEach(buckets, drain, { concurrency: BUCKETS_AT_ONCE })),
             )
-      if (!left.includes(true)) yield* wake.await.pipe(Effect.timeoutOption(POLL_MS))
+      if (left.includes(true)) return
+      if (left.length > 0) yield* Effect.sleep(GATHER_MS)
+      yield* wake.await.pipe(Effect.timeoutOption(POLL_MS))
     })
 
     /** Every bucket's by one range of the index each; who holds them doesn't matter. */
