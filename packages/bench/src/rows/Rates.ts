@@ -207,7 +207,7 @@ export const clickToOrder = async (world: World): Promise<ReadonlyArray<Result>>
 /** Crowd of a flood in multiples of what is let through. */
 const FLOOD = 5
 /** Part of the highest rate that the flooded product's limit lets through. */
-const LET_THROUGH = 0.25
+const LET_THROUGH = 0.1
 /** Clicks a second on the product that nobody floods. */
 const NEIGHBOUR = 100
 
