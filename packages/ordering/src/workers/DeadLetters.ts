@@ -26,7 +26,7 @@ import { PaymentStore } from "../store/PaymentStore.ts"
 import { Timers } from "../timers/Timers.ts"
 import * as OrderMetrics from "./OrderMetrics.ts"
 import * as PaymentEvents from "./PaymentEvents.ts"
-import { isPoison } from "./Poison.ts"
+import { isPoison, reasonOf } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
 /** The whole of any payload. */
@@ -155,7 +155,7 @@ const make = Effect.gen(function* () {
         const typed = Cause.failureOption(cause)
         const expected =
           typed._tag === "Some" && (typed.value._tag === "NotFound" || typed.value._tag === "WrongState")
-        return !expected && isPoison(cause) ? stillFails(Cause.pretty(cause)) : Effect.failCause(cause)
+        return !expected && isPoison(cause) ? stillFails(reasonOf(cause)) : Effect.failCause(cause)
       }),
     )
     OrderMetrics.decided(decided)

@@ -11,7 +11,6 @@ import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,7 +21,7 @@ import { type Barrier, type BatchResult, OrderStore } from "../store/OrderStore.
 import { Timers } from "../timers/Timers.ts"
 import { FailedMessages } from "./FailedMessages.ts"
 import * as OrderMetrics from "./OrderMetrics.ts"
-import { isPoison } from "./Poison.ts"
+import { isPoison, reasonOf } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
 export const GROUP = "order-worker"
@@ -135,9 +134,10 @@ export const makeHandler = Effect.gen(function* () {
         if (items.length === 1) {
           // A barrier says that everything before it is decided. What is tried again isn't, and needs no waiting for: a
           // recovery raises the generation after its barriers, so that the message becomes `rejected(lost)`.
-          return failed
-            .again(items[0]!.message, Cause.pretty(cause))
-            .pipe(Effect.zipRight(barriers.length > 0 ? settle([], barriers) : Effect.void))
+          return Effect.logWarning("a reservation failed by itself", cause).pipe(
+            Effect.zipRight(failed.again(items[0]!.message, reasonOf(cause))),
+            Effect.zipRight(barriers.length > 0 ? settle([], barriers) : Effect.void),
+          )
         }
         const middle = items.length >>> 1
         return Effect.zipRight(settle(items.slice(0, middle), []), settle(items.slice(middle), barriers))

@@ -10,7 +10,6 @@ import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -20,7 +19,7 @@ import { type DeadLetter, DeadLetterStore } from "../store/DeadLetterStore.ts"
 import { type Applied, PaymentStore } from "../store/PaymentStore.ts"
 import * as DeadLetterMetrics from "./DeadLetterMetrics.ts"
 import * as OrderMetrics from "./OrderMetrics.ts"
-import { isPoison } from "./Poison.ts"
+import { isPoison, reasonOf } from "./Poison.ts"
 import * as ReservationMessage from "./ReservationMessage.ts"
 
 export const GROUP = "ordering"
@@ -158,7 +157,12 @@ export const makeHandler = Effect.gen(function* () {
             line,
             ([message, event]) =>
               Effect.catchAllCause(Effect.asVoid(applyOne(event)), (cause) =>
-                isPoison(cause) ? bury(message, Cause.pretty(cause)) : Effect.failCause(cause),
+                isPoison(cause)
+                  ? Effect.zipRight(
+                      Effect.logWarning("a payment event failed by itself", cause),
+                      bury(message, reasonOf(cause)),
+                    )
+                  : Effect.failCause(cause),
               ),
             { discard: true },
           ),

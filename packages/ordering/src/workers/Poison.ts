@@ -21,6 +21,12 @@ const isOfTheServer = (defect: unknown): boolean => {
   return !("errno" in defect && typeof defect.errno === "number" && OF_THE_DATA.has(defect.errno))
 }
 
+/** What happened, in a line that operators read; where in our code it did is the log's. */
+export const reasonOf = (cause: Cause.Cause<unknown>): string =>
+  Cause.prettyErrors(cause)
+    .map(({ message, name }) => (message === "" ? name : message))
+    .join("; ")
+
 /** False for engine failures, interruptions, and whatever would fail for every message alike. */
 export const isPoison = (cause: Cause.Cause<unknown>): boolean =>
   !Cause.isInterrupted(cause) &&
