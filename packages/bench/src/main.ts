@@ -136,7 +136,8 @@ const size: Size = {
   ...sizes[values.guard ? "guard" : values.quick ? "quick" : "full"],
   ...(values.minutes === undefined ? {} : { watchMs: Number(values.minutes) * 60_000 }),
 }
-if (size.watchMs !== undefined && !(size.watchMs > 0)) throw new RangeError("--minutes wants a number above 0")
+if (size.watchMs !== undefined && !(size.watchMs > 0))
+  throw new RangeError("--minutes wants a number above 0")
 progress(Machine.describe())
 const results = await withStack(
   { portBase: Number(values["port-base"]), running: values.stack },
