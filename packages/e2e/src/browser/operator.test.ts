@@ -6,7 +6,7 @@ import { Kafka, logLevel } from "kafkajs"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
 import { Ledgers } from "../support/Books.ts"
-import { Edge } from "../support/Edge.ts"
+import { Edge, patiently } from "../support/Edge.ts"
 import { poll } from "../support/Poll.ts"
 import { Stack } from "../support/Stack.ts"
 import { consolePictures, type Visitor, visit } from "./Visitor.ts"
@@ -47,16 +47,13 @@ const choose = async (form: ReturnType<Page["getByRole"]>, label: string, option
   await page.locator(`.ant-select-item-option[title="${option}"]`).click()
 }
 
-/** Alice has money in her wallet. */
-const buy = async (product_id: number) => {
-  const buyer = await edge.demo("alice")
-  const { order_num } = await edge.ask(
-    "/seckill",
-    { product_id },
-    { token: buyer.token, key: `w-${randomInt(1e12)}` },
+/** One wish; answers its number. */
+const wish = async (product_id: number, token: string): Promise<string> => {
+  const key = `w-${randomInt(1e12)}`
+  const { order_num } = await patiently("a wish is accepted", () =>
+    edge.ask("/seckill", { product_id }, { token, key }),
   )
-  await edge.settled(order_num, buyer.token, "unpaid")
-  return { buyer, order_num: order_num as string }
+  return order_num
 }
 
 /** The smallest picture there is: one red pixel as PNG. */
@@ -131,12 +128,17 @@ describe("an operator's forms", () => {
 
   it("refund a paid order: the money is back in the wallet, once", async () => {
     const product = await edge.publish({ stock: 3, price: 1_500 })
-    const { buyer, order_num } = await buy(product.id)
+    // She has money in her wallet.
+    const buyer = await edge.demo("alice")
+    const order_num = await wish(product.id, buyer.token)
+    await edge.settled(order_num, buyer.token, "unpaid")
     const before = (await edge.get("/wallet", { token: buyer.token })).data.balance
-    await edge.ask(
-      `/orders/${order_num}/pay`,
-      { channel: "balance" },
-      { token: buyer.token, key: `p-${order_num}` },
+    await patiently("the order is paid", () =>
+      edge.ask(
+        `/orders/${order_num}/pay`,
+        { channel: "balance" },
+        { token: buyer.token, key: `p-${order_num}` },
+      ),
     )
     await edge.settled(order_num, buyer.token, "paid")
     await open(`orders?order_num=${order_num}&show=${order_num}`)
@@ -232,11 +234,7 @@ describe("an operator's forms", () => {
         const buyer = await edge.newcomer()
         // Nobody makes an order until what stands in its way is there.
         await stack.stop("ordering")
-        const { order_num } = await edge.ask(
-          "/seckill",
-          { product_id: product.id },
-          { token: buyer.token, key: `w-${randomInt(1e12)}` },
-        )
+        const order_num = await wish(product.id, buyer.token)
         await ledgers.mysql.execute(
           "INSERT INTO inventory.stock_log (product_id, kind, ref, delta) VALUES (?, 'order', ?, 0)",
           [product.id, order_num],

@@ -2,7 +2,7 @@
 import { randomInt } from "node:crypto"
 import { type Browser, chromium } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
-import { Edge } from "../support/Edge.ts"
+import { Edge, patiently } from "../support/Edge.ts"
 import { poll } from "../support/Poll.ts"
 import { Stack } from "../support/Stack.ts"
 import { pictures, type Visitor, visit } from "./Visitor.ts"
@@ -258,10 +258,9 @@ describe("the storefront", () => {
       await visitor.picture("edge-gone-desktop")
       const other = new Edge(stack.urlOf(2))
       const buyer = await other.newcomer()
-      await other.ask(
-        "/seckill",
-        { product_id: product.id },
-        { token: buyer.token, key: `away-${Date.now()}` },
+      const key = `away-${Date.now()}`
+      await patiently("a wish is accepted", () =>
+        other.ask("/seckill", { product_id: product.id }, { token: buyer.token, key }),
       )
       await stack.restart("edge")
       // Nobody reloads.
