@@ -316,11 +316,12 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
       return `redis:${id}:${runId}`
     })
 
-    /** Whether consumers have had the time to show up on a server that came back empty. */
-    const settled = call("age", async (client) => {
-      const born = Number((await client.get(Key.incarnation))?.split("-")[0])
-      return (await nowMs(client)) - born >= LEASE_MS
-    })
+    /**
+     * Whether consumers have had the time to show up on a server that came back empty. A life that doesn't say when it
+     * began is an earlier version's, and old.
+     */
+    const settled = (life: string) =>
+      Effect.map(call("age", nowMs), (now) => !(now - Number(/^redis:(\d+)-/.exec(life)?.[1]) < LEASE_MS))
 
     const checkpoint = Effect.gen(function* () {
       const life = yield* incarnation
@@ -329,7 +330,7 @@ export const make = (options: RedisStreamsOptions): Effect.Effect<EventBusServic
         Effect.map(ends(topic, Number(count)), (last) => ({ topic, last })),
       )
       return Effect.gen(function* () {
-        if ((yield* incarnation) !== life || !(yield* settled)) return false
+        if ((yield* incarnation) !== life || !(yield* settled(life))) return false
         for (const { topic, last } of marks) {
           const groups = yield* call("groups", (client) => client.zrange(Key.groups(topic), 0, -1))
           // Messages of a topic that nobody reads yet wait for a reader: it would miss them in another life.
