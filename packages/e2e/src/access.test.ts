@@ -126,6 +126,31 @@ describe("accounts and access", () => {
       expect(summary(await edge.get("/profile", { token: again.token }))).toBe("200/0")
     })
 
+    it("guessing a password is stopped after ten tries from one address; its owner signs in from elsewhere", async () => {
+      const account = await newAccount()
+      const guess = (from: string, password: string) =>
+        edge.post(
+          "/login",
+          { username: account.username, password },
+          { headers: { "x-forwarded-for": from } },
+        )
+      const guesser = "10.255.1.1"
+      const answers: Array<Answer> = []
+      // One after another, as somebody guesses; ten a minute come back meanwhile, of which this machine may see some.
+      for (let i = 0; i < 15; i++) answers.push(await guess(guesser, `guess number ${i}`))
+      expect(answers.slice(0, 10).map(summary)).toEqual(Array.from({ length: 10 }, () => "401/502"))
+      const stopped = answers.filter((answer) => answer.status === 429)
+      expect(stopped.length).toBeGreaterThan(0)
+      for (const answer of stopped) {
+        expect(summary(answer)).toBe("429/429")
+        expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0)
+      }
+      // Not even with the right one: a guesser must not learn that it is.
+      const rightly = [await guess(guesser, account.password), await guess(guesser, "one more guess")]
+      expect(rightly.map(({ status }) => status)).toContain(429)
+      expect(summary(await guess("10.255.1.2", account.password))).toBe("200/0")
+    })
+
     it("a new password asks for the old one, and ends every session", async () => {
       const account = await newAccount()
       const new_password = `pw-${randomUUID()}`

@@ -73,6 +73,13 @@ export class Timers extends Context.Tag("@floodgate/ordering/timers/Timers")<
   }
 >() {}
 
+/**
+ * All at once, each to its end; fails as the first that failed. A command that Redis' breaker turns away mustn't
+ * interrupt those that find out whether Redis is back.
+ */
+const settled = <A, B, E, R>(items: Iterable<A>, use: (item: A) => Effect.Effect<B, E, R>) =>
+  Effect.validateAll(items, use, { concurrency: "unbounded" }).pipe(Effect.mapError(([first]) => first))
+
 const make = Effect.gen(function* () {
   const timerRedis = yield* TimerRedis
   let restUntilMs = 0
@@ -90,14 +97,11 @@ const make = Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         if (now < restUntilMs) return
         yield* onRedis(undefined, () =>
-          Effect.forEach(
-            inBuckets(orders),
-            ([bucket, timers]) =>
-              arm.run(
-                [keyOf(bucket)],
-                [MAX_A_BUCKET, LIFE_MS, ...timers.flatMap((timer) => [timer.expires_at_ms, timer.order_num])],
-              ),
-            { concurrency: "unbounded", discard: true },
+          settled(inBuckets(orders), ([bucket, timers]) =>
+            arm.run(
+              [keyOf(bucket)],
+              [MAX_A_BUCKET, LIFE_MS, ...timers.flatMap((timer) => [timer.expires_at_ms, timer.order_num])],
+            ),
           ).pipe(
             Effect.tap(() =>
               Effect.sync(() => {
@@ -115,42 +119,33 @@ const make = Effect.gen(function* () {
       }),
 
     claim: onRedis([] as ReadonlyArray<string>, () =>
-      Effect.forEach(
+      settled(
         Array.from({ length: BUCKETS }, (_, bucket) => bucket),
         (bucket) =>
           Effect.map(
             claim.run([keyOf(bucket)], [VISIBILITY_MS, MAX_CLAIM]),
             (reply) => reply as ReadonlyArray<string>,
           ),
-        { concurrency: "unbounded" },
       ).pipe(Effect.map((claimed) => claimed.flat())),
     ),
 
     done: (orderNums) =>
       onRedis(undefined, (redis) =>
-        Effect.forEach(
-          inBuckets(orderNums.map((order_num) => ({ order_num }))),
-          ([bucket, timers]) =>
-            redis.run("timer.done", (c) =>
-              c.zrem(keyOf(bucket), ...timers.map(({ order_num }) => order_num)),
-            ),
-          { concurrency: "unbounded", discard: true },
+        settled(inBuckets(orderNums.map((order_num) => ({ order_num }))), ([bucket, timers]) =>
+          redis.run("timer.done", (c) => c.zrem(keyOf(bucket), ...timers.map(({ order_num }) => order_num))),
         ),
       ),
 
     putOff: (orders) =>
       onRedis(undefined, (redis) =>
-        Effect.forEach(
-          inBuckets(orders),
-          ([bucket, timers]) =>
-            redis.run("timer.put_off", (c) =>
-              c.zadd(
-                keyOf(bucket),
-                "XX",
-                ...timers.flatMap(({ expires_at_ms, order_num }) => [expires_at_ms, order_num]),
-              ),
+        settled(inBuckets(orders), ([bucket, timers]) =>
+          redis.run("timer.put_off", (c) =>
+            c.zadd(
+              keyOf(bucket),
+              "XX",
+              ...timers.flatMap(({ expires_at_ms, order_num }) => [expires_at_ms, order_num]),
             ),
-          { concurrency: "unbounded", discard: true },
+          ),
         ),
       ),
   })

@@ -150,7 +150,8 @@ export const makeHandler = Effect.gen(function* () {
         if (line === undefined) lines.set(event.right.order_num, [[message, event.right]])
         else line.push([message, event.right])
       }
-      yield* Effect.forEach(
+      // Each line to its end: who is turned away by MySQL's breaker must not interrupt those that find out.
+      yield* Effect.validateAll(
         lines.values(),
         (line) =>
           Effect.forEach(
@@ -167,7 +168,7 @@ export const makeHandler = Effect.gen(function* () {
             { discard: true },
           ),
         { concurrency: CONCURRENCY, discard: true },
-      )
+      ).pipe(Effect.mapError(([first]) => first))
     }).pipe(Effect.provideService(PaymentStore, payments), Effect.provideService(OutboxRelay, relay))
 })
 

@@ -10,9 +10,10 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
 import { BusUnavailable } from "../event-bus/BusError.ts"
-import { EventBus } from "../event-bus/EventBus.ts"
+import { EventBus, guarded } from "../event-bus/EventBus.ts"
 import type { EventBusService, OutgoingMessage } from "../event-bus/Message.ts"
 import { Mysql } from "../mysql/Mysql.ts"
+import * as Breakers from "../resilience/Breakers.ts"
 import * as TestBus from "../testing/TestBus.ts"
 import * as TestMysql from "../testing/TestMysql.ts"
 import * as Inbox from "./Inbox.ts"
@@ -188,6 +189,29 @@ describe("Outbox", () => {
       bus.state.down = false
       yield* eventuallyUnsent(0)
       expect(numbers(bus.state.sent).sort((a, b) => a - b)).toEqual(range(0, 240))
+      expectInOrder(bus.state.sent)
+    }).pipe(Effect.provide(database), quiet),
+  )
+
+  it.scopedLive("a breaker that lets one call find out is closed by it, however many buckets wait", () =>
+    Effect.gen(function* () {
+      const bus = yield* makeBus
+      const { gate } = yield* Breakers.make(Breakers.defaults, () => performance.now())
+      const plain = yield* EventBus.pipe(Effect.provide(bus.layer))
+      // Slow enough that who is turned away knows it long before the call that finds out is answered.
+      const slow: EventBusService = {
+        ...plain,
+        publish: (topic, messages) =>
+          Effect.zipRight(Effect.sleep("100 millis"), plain.publish(topic, messages)),
+      }
+      yield* relay("a", Layer.succeed(EventBus, guarded(slow, gate("bus"))))
+      bus.state.down = true
+      yield* commit(0, 100)
+      const open = Effect.sync(() => gate("bus").waitMs() > 0)
+      yield* Effect.repeat(open, { until: (is) => is, schedule: Schedule.spaced("20 millis") })
+      bus.state.down = false
+      yield* eventually(() => expect(bus.state.sent.length).toBeGreaterThanOrEqual(100), 10)
+      yield* eventuallyUnsent(0)
       expectInOrder(bus.state.sent)
     }).pipe(Effect.provide(database), quiet),
   )

@@ -379,7 +379,12 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
         held.size === 0
           ? []
           : yield* Effect.withTracerEnabled(waiting, false).pipe(
-              Effect.flatMap((buckets) => Effect.forEach(buckets, drain, { concurrency: BUCKETS_AT_ONCE })),
+              // Each to its end: a bucket that the bus' breaker turns away must not interrupt the one whose call finds out.
+              Effect.flatMap((buckets) =>
+                Effect.validateAll(buckets, drain, { concurrency: BUCKETS_AT_ONCE }).pipe(
+                  Effect.mapError(([first]) => first),
+                ),
+              ),
             )
       if (left.includes(true)) return
       if (left.length > 0) yield* Effect.sleep(GATHER_MS)
