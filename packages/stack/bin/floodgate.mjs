@@ -105,7 +105,8 @@ const bundle = async (esbuild, entries) => {
       if (!fs.existsSync(folder)) throw cause
     }
   }
-  return { build, inputs: Object.keys(result.metafile.inputs) }
+  // The lock file, too: another version of a package lies in another folder, and leaves the one that was read as it is.
+  return { build, inputs: ["pnpm-lock.yaml", ...Object.keys(result.metafile.inputs)] }
 }
 
 const isAlive = (pid) => {
