@@ -67,7 +67,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "ordering",
     needsBus: true,
-    niceness: 10,
+    niceness: 4,
     devOnly: false,
   },
   payment: {
@@ -77,7 +77,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "payment",
     needsBus: true,
-    niceness: 10,
+    niceness: 4,
     devOnly: false,
   },
   sandbox: {

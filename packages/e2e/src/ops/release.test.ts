@@ -114,11 +114,15 @@ const start = async (name: Service): Promise<void> => {
   const logFile = join(home, `${name}.log`)
   for (let attempt = 1; ; attempt++) {
     const log = fs.openSync(logFile, "w")
-    const child = spawn(process.execPath, ["--enable-source-maps", join(release, `${name}.js`)], {
-      cwd: home,
-      env: told.of(name),
-      stdio: ["ignore", log, log],
-    })
+    const child = spawn(
+      process.execPath,
+      ["--enable-source-maps", "--max-semi-space-size=32", join(release, `${name}.js`)],
+      {
+        cwd: home,
+        env: told.of(name),
+        stdio: ["ignore", log, log],
+      },
+    )
     fs.closeSync(log)
     running.push(child)
     let why = "its ops port doesn't answer"

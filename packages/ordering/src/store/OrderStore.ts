@@ -152,6 +152,14 @@ interface LockedProduct extends ProductState {
   readonly now_ms: number
 }
 
+/** The row of an entry's number. */
+interface Known {
+  readonly o_user_id: number | null
+  readonly o_product_id: number | null
+  readonly state: StoredState
+  readonly expires_at_ms: number | null
+}
+
 /** Of a tombstone whose product has no row. */
 const DEFAULT_CURRENCY = "CNY"
 
@@ -192,24 +200,30 @@ const make = Effect.gen(function* () {
       JOIN ${product} p FORCE INDEX (PRIMARY) ON p.id = j.id
       ORDER BY p.id FOR UPDATE`
 
-  const existing = (orderNums: ReadonlyArray<string>) =>
+  /**
+   * What is there already of each entry: the row of its number, and what its buyer has of its product. Nothing of an
+   * entry that is new of a buyer who is new.
+   */
+  const found = (entries: ReadonlyArray<readonly [orderNum: string, productId: number, userId: number]>) =>
     sql<{
       order_num: string
-      user_id: number
       product_id: number
-      state: StoredState
+      user_id: number
+      state: StoredState | null
+      /** Whose order it is, and of which product: null where there is none. */
+      o_user_id: number | null
+      o_product_id: number | null
       expires_at_ms: number | null
+      live_quantity: number | null
     }>`
-      SELECT STRAIGHT_JOIN o.order_num, o.user_id, o.product_id, o.state, ${expiresAtMs} AS expires_at_ms
-      FROM JSON_TABLE(${JSON.stringify(orderNums)}, '$[*]' COLUMNS (${numberColumn})) j
-      JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num`
-
-  const livePurchases = (buyers: ReadonlyArray<readonly [productId: number, userId: number]>) =>
-    sql<{ product_id: number; user_id: number; live_quantity: number }>`
-      SELECT STRAIGHT_JOIN b.product_id, b.user_id, b.live_quantity
-      FROM JSON_TABLE(${JSON.stringify(buyers)}, '$[*]' COLUMNS (
-        product_id BIGINT UNSIGNED PATH '$[0]', user_id BIGINT UNSIGNED PATH '$[1]')) j
-      JOIN purchase b FORCE INDEX (PRIMARY) ON b.product_id = j.product_id AND b.user_id = j.user_id`
+      SELECT STRAIGHT_JOIN j.order_num, j.product_id, j.user_id, o.state, o.user_id AS o_user_id,
+        o.product_id AS o_product_id, ${expiresAtMs} AS expires_at_ms, b.live_quantity
+      FROM JSON_TABLE(${JSON.stringify(entries)}, '$[*]' COLUMNS (
+        order_num VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin PATH '$[0]',
+        product_id BIGINT UNSIGNED PATH '$[1]', user_id BIGINT UNSIGNED PATH '$[2]')) j
+      LEFT JOIN \`order\` o FORCE INDEX (order_num) ON o.order_num = j.order_num
+      LEFT JOIN purchase b FORCE INDEX (PRIMARY) ON b.product_id = j.product_id AND b.user_id = j.user_id
+      WHERE o.id IS NOT NULL OR b.user_id IS NOT NULL`
 
   const insertOrders = (rows: string) =>
     sql`
@@ -262,15 +276,12 @@ const make = Effect.gen(function* () {
   const writeDecided = (
     fresh: ReadonlyArray<ReservationEvent>,
     products: ReadonlyMap<number, LockedProduct>,
+    live: ReadonlyMap<string, number>,
     occurredAtMs: number,
   ) =>
     Effect.gen(function* () {
       const buyers = new Map<string, readonly [number, number]>()
       for (const e of fresh) buyers.set(purchaseKey(e.product_id, e.user_id), [e.product_id, e.user_id])
-      const live = new Map<string, number>()
-      for (const row of yield* livePurchases([...buyers.values()])) {
-        live.set(purchaseKey(row.product_id, row.user_id), row.live_quantity)
-      }
 
       const { verdicts, taken, bought } = decide(fresh, products, live)
 
@@ -371,9 +382,12 @@ const make = Effect.gen(function* () {
     }
     const ids = [...new Set(entries.map((e) => e.product_id))].sort((a, b) => a - b)
     const products = new Map((yield* lockProducts(ids)).map((row) => [row.id, row]))
-    const known = new Map(
-      (yield* existing([...new Set(entries.map((e) => e.order_num))])).map((row) => [row.order_num, row]),
-    )
+    const known = new Map<string, Known>()
+    const live = new Map<string, number>()
+    for (const row of yield* found(entries.map((e) => [e.order_num, e.product_id, e.user_id]))) {
+      if (row.state !== null) known.set(row.order_num, { ...row, state: row.state })
+      if (row.live_quantity !== null) live.set(purchaseKey(row.product_id, row.user_id), row.live_quantity)
+    }
     const fresh: Array<ReservationEvent> = []
     const orphans: Array<ReservationEvent> = []
     const impostors: Array<ReservationEvent> = []
@@ -382,7 +396,7 @@ const make = Effect.gen(function* () {
     for (const e of entries) {
       const row = known.get(e.order_num)
       if (row !== undefined) {
-        if (row.user_id !== e.user_id || row.product_id !== e.product_id) impostors.push(e)
+        if (row.o_user_id !== e.user_id || row.o_product_id !== e.product_id) impostors.push(e)
         else if (row.state === "unpaid" && row.expires_at_ms !== null) {
           unpaid.push({ order_num: e.order_num, expires_at_ms: row.expires_at_ms })
         }
@@ -398,7 +412,7 @@ const make = Effect.gen(function* () {
     let decided: BatchResult["decided"] = []
     if (fresh.length > 0) {
       const occurredAtMs = products.get(fresh[0]!.product_id)!.now_ms
-      decided = yield* writeDecided(fresh, products, occurredAtMs)
+      decided = yield* writeDecided(fresh, products, live, occurredAtMs)
       for (const { event, verdict } of decided) {
         // The row's own time is that of its statement, some ms later: a hint needs no more.
         if (verdict === "fits") {
@@ -414,8 +428,8 @@ const make = Effect.gen(function* () {
   const reject = Effect.fnUntraced(
     function* (o: GivenUp) {
       const [locked] = yield* lockProducts([o.product_id])
-      const [row] = yield* existing([o.order_num])
-      if (row !== undefined) return row.state
+      const [row] = yield* found([[o.order_num, o.product_id, o.user_id]])
+      if (row !== undefined && row.state !== null) return row.state
       // A product without a row doesn't keep its reservation from an end.
       yield* sql`
       INSERT INTO \`order\` (order_num, user_id, product_id, product_name, generation, quantity, amount, currency,

@@ -11,6 +11,7 @@ import { parse, parseAllDocuments } from "yaml"
 import * as FirstAdmin from "../FirstAdmin.ts"
 import * as Requirements from "../Requirements.ts"
 import { facts, isService, type Service, services } from "../Services.ts"
+import { NODE_OPTIONS } from "../supervisor/Supervisor.ts"
 import * as ComposeLint from "./ComposeLint.ts"
 import * as Kubernetes from "./Kubernetes.ts"
 
@@ -154,6 +155,12 @@ describe("ops/compose.yaml", () => {
       if (service === "edge") expect(ports?.[0]?.split(":")[1]).toBe(String(portOf("edge")))
       else expect(ports, `${name} is for its peers only`).toBeUndefined()
     }
+  })
+
+  it("Node runs in a container as it does here", () => {
+    expect(read("ops", "docker", "Dockerfile")).toContain(
+      `ENTRYPOINT ${JSON.stringify(["node", ...NODE_OPTIONS]).replaceAll(",", ", ")}`,
+    )
   })
 
   it("a service that lacks a key is found out", async () => {
