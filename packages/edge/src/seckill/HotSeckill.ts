@@ -21,6 +21,7 @@ import type { SeckillPayload } from "@floodgate/contracts/http/Seckill"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as SaleFunnel from "@floodgate/runtime/metrics/SaleFunnel"
 import * as Breakers from "@floodgate/runtime/resilience/Breakers"
+import * as SyncLog from "@floodgate/runtime/telemetry/SyncLog"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -92,6 +93,7 @@ export const make = (metrics: HttpMetrics) =>
     const inventory = yield* Breakers.gate("grpc", "inventory")
     const experiments = yield* Experiments
     const spans = yield* RequestSpan.make
+    const log = yield* SyncLog.make
     const run = yield* FiberSet.makeRuntime<never>()
 
     const listener: HotListener = (request, response, exchange, base) => {
@@ -121,14 +123,12 @@ export const make = (metrics: HttpMetrics) =>
        * pieces. Those that got nothing are counted, not told.
        */
       const tellReserved = (user: User, payload: SeckillPayload, order_num: string): void => {
-        run(
-          Effect.annotateLogs(Effect.logInfo("reserved"), {
-            trace_id: exchange.traceId,
-            user_id: user.userId,
-            product_id: payload.product_id,
-            order_num,
-          }),
-        )
+        log("reserved", {
+          trace_id: exchange.traceId,
+          user_id: user.userId,
+          product_id: payload.product_id,
+          order_num,
+        })
       }
 
       const reserve = (user: User, payload: SeckillPayload, key: string | undefined): void => {

@@ -10,6 +10,7 @@ import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
+import * as SyncLog from "@floodgate/runtime/telemetry/SyncLog"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -45,17 +46,15 @@ export const makeHandler = Effect.gen(function* () {
   const relay = yield* OutboxRelay
   const key = Redacted.value((yield* OrderingConfig).orderNumKey)
 
-  const tellOutcome = ({ event, verdict }: BatchResult["decided"][number]): Effect.Effect<void> =>
-    (verdict === "fits"
-      ? Effect.logInfo("order created")
-      : Effect.logInfo(`order rejected: ${verdict}`)
-    ).pipe(
-      Effect.annotateLogs({
-        order_num: event.order_num,
-        user_id: event.user_id,
-        product_id: event.product_id,
-      }),
-    )
+  const tellOutcome = (
+    log: SyncLog.SyncLog,
+    { event, verdict }: BatchResult["decided"][number],
+  ): Effect.Effect<void> => {
+    const words = verdict === "fits" ? "order created" : `order rejected: ${verdict}`
+    const fields = { order_num: event.order_num, user_id: event.user_id, product_id: event.product_id }
+    if (event.traceparent === undefined) return Effect.sync(() => log(words, fields))
+    return Effect.logInfo(words).pipe(Effect.annotateLogs(fields), TraceContext.withParent(event.traceparent))
+  }
 
   /** One transaction; a duplicate key is redone once, since whoever stood against it has a row now. */
   const create = (events: ReadonlyArray<ReservationEvent>, barriers: ReadonlyArray<Barrier>) =>
@@ -151,9 +150,9 @@ export const makeHandler = Effect.gen(function* () {
       OrderMetrics.decided(result.decided)
       if (result.decided.length > 0) yield* relay.nudge
       yield* timers.arm(result.unpaid)
-      for (const one of result.decided) {
-        yield* TraceContext.withParent(one.event.traceparent)(tellOutcome(one))
-      }
+      // Of the handler's fiber: its annotations belong to these lines as well.
+      const log = yield* SyncLog.make
+      for (const one of result.decided) yield* tellOutcome(log, one)
       if (result.orphans.length === 0 && result.impostors.length === 0) return
       const messages = new Map(items.map(({ event, message }) => [event, message]))
       for (const event of result.orphans) {
