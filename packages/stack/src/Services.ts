@@ -15,6 +15,12 @@ export type Component = Service | Engine
 export const databases = ["identity", "inventory", "ordering", "payment", "edge"] as const
 export type Database = (typeof databases)[number]
 
+/**
+ * How far the broker, and what it feeds, yield to the others on a machine that all share: in a rush, what is behind the
+ * queue may take longer. `docs/decisions/0023` has the figures.
+ */
+export const BEHIND_THE_QUEUE = 4
+
 /** Facts about a service that the supervisor acts on. */
 export interface ServiceFacts {
   /** Its entry, from the repository's root. */
@@ -26,7 +32,7 @@ export interface ServiceFacts {
   readonly database: Database | undefined
   /** False: it never speaks to the event bus, so it starts while the broker still does. */
   readonly needsBus: boolean
-  /** How far it yields to the others on a machine that all share: what is behind the queue may take longer in a rush. */
+  /** How far it yields to the others on a machine that all share: 0 (not at all) unless said. */
   readonly niceness?: number
   /** True for the stand-in of a third party, which exists in dev only. */
   readonly devOnly: boolean
@@ -67,7 +73,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "ordering",
     needsBus: true,
-    niceness: 4,
+    niceness: BEHIND_THE_QUEUE,
     devOnly: false,
   },
   payment: {
@@ -77,7 +83,7 @@ export const facts: Record<Service, ServiceFacts> = {
     scheme: "grpc",
     database: "payment",
     needsBus: true,
-    niceness: 4,
+    niceness: BEHIND_THE_QUEUE,
     devOnly: false,
   },
   sandbox: {

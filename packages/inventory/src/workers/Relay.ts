@@ -53,7 +53,7 @@ export interface RelayTimes {
 export const defaultTimes: RelayTimes = {
   lease: 5_000,
   poll: 100,
-  gather: 25,
+  gather: 75,
   scan: 2_000,
   sweep: 1_000,
   again: 30_000,

@@ -46,7 +46,7 @@ const LEASE_MARGIN_MS = 1_000
 const TURN_MS = 1_500
 const POLL_MS = 150
 /** How long the next rows gather behind what was sent; whoever comes after a pause doesn't wait. */
-const GATHER_MS = 25
+const GATHER_MS = 75
 const ROWS_A_BATCH = 100
 /** Batches of one bucket before the other buckets get their turn. */
 const BATCHES_A_ROUND = 10

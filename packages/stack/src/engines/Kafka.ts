@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Child, type LaunchSpec } from "../process/Child.ts"
 import * as Ports from "../process/Ports.ts"
+import { BEHIND_THE_QUEUE } from "../Services.ts"
 import { StackError } from "../StackError.ts"
 import * as Install from "./Install.ts"
 
@@ -93,6 +94,7 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
     logFile: options.logFile,
     isReady: () => answers(options.port, options.advertisedPort ?? options.port),
     readyTimeoutMs: 90_000,
+    niceness: BEHIND_THE_QUEUE,
     stopTimeoutMs: 20_000,
   }
   if (chosen.how === "docker") {
