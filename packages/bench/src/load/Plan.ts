@@ -19,6 +19,8 @@ export type Requests =
       /** With an `Idempotency-Key`, as our own clients send it. */
       readonly keyed: boolean
     }
+  /** Each order is paid once from its buyer's wallet. */
+  | { readonly kind: "pay"; readonly orders: ReadonlyArray<readonly [buyer: number, orderNum: string]> }
   /** GET of each path in turn, for ever, each time from another address. */
   | { readonly kind: "get"; readonly paths: ReadonlyArray<string> }
 

@@ -42,6 +42,25 @@ const request = (token: string, n: number, keyed: boolean): Buffer =>
     "latin1",
   )
 
+const PAY_BODY = '{"channel":"balance"}'
+
+const payment = (token: string, n: number, orderNum: string): Buffer =>
+  Buffer.from(
+    [
+      `POST /orders/${orderNum}/pay HTTP/1.1`,
+      "host: floodgate",
+      `authorization: Bearer ${token}`,
+      "content-type: application/json",
+      `x-forwarded-for: ${addressOf(n)}`,
+      `idempotency-key: ${orderNum}`,
+      `content-length: ${PAY_BODY.length}`,
+      "",
+      PAY_BODY,
+    ].join("\r\n"),
+    "latin1",
+  )
+
+let tokens: ReadonlyArray<string> = []
 let buyers: ReadonlyArray<Prepared> = []
 
 /** Writes the next request into `at(i)`; undefined where there is none any more. */
@@ -53,6 +72,10 @@ const sequence = (requests: Requests): ((i: number) => Buffer | undefined) => {
       Buffer.from(`${heads[i % heads.length]!}${addressOf(i)}\r\n\r\n`, "latin1"),
     )
     return (i) => made[i % made.length]
+  }
+  if (requests.kind === "pay") {
+    const made = requests.orders.map(([buyer, orderNum]) => payment(tokens[buyer]!, buyer, orderNum))
+    return (i) => made[i]
   }
   const { keyed, products } = requests
   const { from, to } = requests.buyers
@@ -287,7 +310,7 @@ const answer = (message: Answer): void => {
 
 process.on("message", (told: Told) => {
   if (told.what === "buyers") {
-    const tokens = readFileSync(told.file, "latin1")
+    tokens = readFileSync(told.file, "latin1")
       .split("\n")
       .filter((line) => line !== "")
     buyers = tokens.map((token, n) => ({ keyed: request(token, n, true), plain: request(token, n, false) }))
