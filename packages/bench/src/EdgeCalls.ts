@@ -31,3 +31,19 @@ export const call = async (
 /** A demo account of a development stack. */
 export const signIn = async (port: number, username: string): Promise<string> =>
   (await call(port, "POST", "/login", { body: { username, password: `floodgate-${username}` } })).access_token
+
+/** Signed in anew at this age (ms): a token lasts 15 minutes, a run longer. */
+const RENEWED_MS = 10 * 60_000
+
+/** A demo account that stays signed in: asked for its token each time. */
+export const staff = (port: number, username: string): (() => Promise<string>) => {
+  let token = ""
+  let at = Number.NEGATIVE_INFINITY
+  return async () => {
+    if (performance.now() - at > RENEWED_MS) {
+      token = await signIn(port, username)
+      at = performance.now()
+    }
+    return token
+  }
+}

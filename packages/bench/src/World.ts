@@ -67,13 +67,13 @@ export class World {
   readonly mysql: mysql.Pool
   readonly redis: Redis
   readonly entries: Entries
-  readonly #tokens: { readonly operator: string; readonly admin: string }
+  readonly #operator: () => Promise<string>
+  readonly #admin: () => Promise<string>
   #references = 0
 
   private constructor(
     fields: Pick<World, "stack" | "load" | "minted" | "size" | "progress">,
     entries: Entries,
-    tokens: { readonly operator: string; readonly admin: string },
   ) {
     this.stack = fields.stack
     this.load = fields.load
@@ -81,7 +81,8 @@ export class World {
     this.size = fields.size
     this.progress = fields.progress
     this.entries = entries
-    this.#tokens = tokens
+    this.#operator = EdgeCalls.staff(this.adminPort, "operator")
+    this.#admin = EdgeCalls.staff(this.adminPort, "admin")
     this.mysql = mysql.createPool({ uri: this.stack.mysqlUrl, connectionLimit: 2, supportBigNumbers: true })
     this.redis = new Redis(this.stack.redisUrl)
   }
@@ -90,10 +91,9 @@ export class World {
     fields: Pick<World, "stack" | "load" | "minted" | "size" | "progress">,
     entries: Entries,
   ): Promise<World> {
-    const port = fields.stack.port("edge")
-    const operator = await EdgeCalls.signIn(port, "operator")
-    const admin = await EdgeCalls.signIn(port, "admin")
-    return new World(fields, entries, { operator, admin })
+    const world = new World(fields, entries)
+    await Promise.all([world.#operator(), world.#admin()])
+    return world
   }
 
   async close(): Promise<void> {
@@ -114,7 +114,7 @@ export class World {
   /** Raises a limit as an operator of a benchmark does, and says so: no check is off. */
   async raise(name: string): Promise<void> {
     const body = { rate: RAISED, burst: RAISED, reason: "a benchmark" }
-    await EdgeCalls.call(this.adminPort, "PUT", `/admin/limits/${name}`, { body, token: this.#tokens.admin })
+    await EdgeCalls.call(this.adminPort, "PUT", `/admin/limits/${name}`, { body, token: await this.#admin() })
     this.progress(`limit raised by the admin API: ${name} to ${RAISED}`)
   }
 
@@ -123,7 +123,7 @@ export class World {
     const body = { rate: perSecond, burst: perSecond, product_id, reason: "a benchmark" }
     await EdgeCalls.call(this.adminPort, "PUT", "/admin/limits/seckill-product", {
       body,
-      token: this.#tokens.admin,
+      token: await this.#admin(),
     })
     // In force on the other edge within a second.
     await sleep(1_500)
@@ -146,7 +146,7 @@ export class World {
       }
       try {
         const { id } = await EdgeCalls.call(this.adminPort, "POST", "/products", {
-          token: this.#tokens.operator,
+          token: await this.#operator(),
           body,
         })
         ids.push(id)

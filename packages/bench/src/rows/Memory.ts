@@ -178,24 +178,27 @@ export const soak = async (world: World): Promise<ReadonlyArray<Result>> => {
   const size = world.size.known.to - world.size.known.from
   const portion = Math.min(20, Math.max(1, Math.floor((perSecond * forMs) / 1_000 / size)))
   let reservations = 0
-  for (const began = performance.now(); performance.now() - began < forMs; ) {
-    const products = await world.sell(portion)
-    const outcome = await world.load.run({
-      port: world.port,
-      connections: world.size.connections,
-      requests: { kind: "buy", products, buyers: world.size.known, keyed: true },
-      warmUp: 0,
-      most: Number.MAX_SAFE_INTEGER,
-      forMs: Math.max(1_000, forMs - (performance.now() - began)),
-      rate: perSecond,
-    })
-    const { busy, expected } = counted(outcome, "202")
-    await world.settled(products, expected, busy)
-    reservations += expected
-    world.progress(`soak: ${reservations} reservations, each an order`)
+  try {
+    for (const began = performance.now(); performance.now() - began < forMs; ) {
+      const products = await world.sell(portion)
+      const outcome = await world.load.run({
+        port: world.port,
+        connections: world.size.connections,
+        requests: { kind: "buy", products, buyers: world.size.known, keyed: true },
+        warmUp: 0,
+        most: Number.MAX_SAFE_INTEGER,
+        forMs: Math.max(1_000, forMs - (performance.now() - began)),
+        rate: perSecond,
+      })
+      const { busy, expected } = counted(outcome, "202")
+      await world.settled(products, expected, busy)
+      reservations += expected
+      world.progress(`soak: ${reservations} reservations, each an order`)
+    }
+  } finally {
+    over = true
+    await sampling
   }
-  over = true
-  await sampling
   return names.map((name) => {
     const all = samples.get(name)!
     const third = Math.max(1, Math.floor(all.length / 3))
