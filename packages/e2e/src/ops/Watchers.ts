@@ -46,6 +46,14 @@ export class Watchers {
     this.alertmanager = alertmanager
   }
 
+  /** Whether everything that is watched has answered when it was last asked: "unknown" is nobody's answer. */
+  async everybodyIsUp(): Promise<boolean> {
+    const { activeTargets } = (await askJson(`${this.prometheus}/api/v1/targets?state=active`)).data as {
+      readonly activeTargets: ReadonlyArray<{ readonly health: string }>
+    }
+    return activeTargets.length > 0 && activeTargets.every(({ health }) => health === "up")
+  }
+
   /** What a panel draws of the last `seconds`. Fails with Prometheus' words where the query is wrong. */
   async graph(query: string, seconds: number): Promise<ReadonlyArray<Series>> {
     const end = Date.now() / 1000
