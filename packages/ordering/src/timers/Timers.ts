@@ -10,6 +10,7 @@ import { Redis, type RedisService } from "@floodgate/runtime/redis/Redis"
 import type { RedisError } from "@floodgate/runtime/redis/RedisError"
 import * as RedisScript from "@floodgate/runtime/redis/RedisScript"
 import * as Shards from "@floodgate/runtime/redis/Shards"
+import * as Settled from "@floodgate/runtime/resilience/Settled"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -73,12 +74,9 @@ export class Timers extends Context.Tag("@floodgate/ordering/timers/Timers")<
   }
 >() {}
 
-/**
- * All at once, each to its end; fails as the first that failed. A command that Redis' breaker turns away mustn't
- * interrupt those that find out whether Redis is back.
- */
+/** One script a bucket, all at once. */
 const settled = <A, B, E, R>(items: Iterable<A>, use: (item: A) => Effect.Effect<B, E, R>) =>
-  Effect.validateAll(items, use, { concurrency: "unbounded" }).pipe(Effect.mapError(([first]) => first))
+  Settled.forEach(items, use, { concurrency: "unbounded" })
 
 const make = Effect.gen(function* () {
   const timerRedis = yield* TimerRedis

@@ -9,6 +9,7 @@ import * as Sweep from "@floodgate/runtime/lifecycle/Sweep"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
 import type { MysqlError } from "@floodgate/runtime/mysql/MysqlError"
 import { OutboxRelay } from "@floodgate/runtime/outbox/Outbox"
+import * as Settled from "@floodgate/runtime/resilience/Settled"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -151,7 +152,7 @@ export const makeHandler = Effect.gen(function* () {
         else line.push([message, event.right])
       }
       // Each line to its end: who is turned away by MySQL's breaker must not interrupt those that find out.
-      yield* Effect.validateAll(
+      yield* Settled.forEach(
         lines.values(),
         (line) =>
           Effect.forEach(
@@ -167,8 +168,8 @@ export const makeHandler = Effect.gen(function* () {
               ),
             { discard: true },
           ),
-        { concurrency: CONCURRENCY, discard: true },
-      ).pipe(Effect.mapError(([first]) => first))
+        { concurrency: CONCURRENCY },
+      )
     }).pipe(Effect.provideService(PaymentStore, payments), Effect.provideService(OutboxRelay, relay))
 })
 

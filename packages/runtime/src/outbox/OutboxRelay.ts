@@ -23,6 +23,7 @@ import * as CrashPoint from "../lifecycle/CrashPoint.ts"
 import * as Sampler from "../metrics/Sampler.ts"
 import { affected, Mysql } from "../mysql/Mysql.ts"
 import type { MysqlError } from "../mysql/MysqlError.ts"
+import * as Settled from "../resilience/Settled.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 
@@ -380,11 +381,7 @@ const start = (owner: string, wake: Effect.Latch): Effect.Effect<void, never, Ne
           ? []
           : yield* Effect.withTracerEnabled(waiting, false).pipe(
               // Each to its end: a bucket that the bus' breaker turns away must not interrupt the one whose call finds out.
-              Effect.flatMap((buckets) =>
-                Effect.validateAll(buckets, drain, { concurrency: BUCKETS_AT_ONCE }).pipe(
-                  Effect.mapError(([first]) => first),
-                ),
-              ),
+              Effect.flatMap((buckets) => Settled.forEach(buckets, drain, { concurrency: BUCKETS_AT_ONCE })),
             )
       if (left.includes(true)) return
       if (left.length > 0) yield* Effect.sleep(GATHER_MS)
