@@ -16,7 +16,6 @@ const OPENING = 256
 /** Digits of a product id in a prepared request: it is written over in place. */
 const ID_WIDTH = 12
 const BODY_PREFIX = '{"product_id":'
-const BODY_LENGTH = BODY_PREFIX.length + ID_WIDTH + 1
 
 interface Prepared {
   readonly keyed: Buffer
@@ -26,39 +25,29 @@ interface Prepared {
 /** In 10.0.0.0/8, so that one machine is a crowd to what believes its proxy. */
 const addressOf = (n: number): string => `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`
 
-const request = (token: string, n: number, keyed: boolean): Buffer =>
+const post = (path: string, token: string, n: number, key: string | undefined, body: string): Buffer =>
   Buffer.from(
     [
-      "POST /seckill HTTP/1.1",
+      `POST ${path} HTTP/1.1`,
       "host: floodgate",
       `authorization: Bearer ${token}`,
       "content-type: application/json",
       `x-forwarded-for: ${addressOf(n)}`,
-      ...(keyed ? [`idempotency-key: ${String(n).padStart(36, "0")}`] : []),
-      `content-length: ${BODY_LENGTH}`,
+      ...(key === undefined ? [] : [`idempotency-key: ${key}`]),
+      `content-length: ${body.length}`,
       "",
-      `${BODY_PREFIX}${" ".repeat(ID_WIDTH)}}`,
+      body,
     ].join("\r\n"),
     "latin1",
   )
 
-const PAY_BODY = '{"channel":"balance"}'
+const SECKILL_BODY = `${BODY_PREFIX}${" ".repeat(ID_WIDTH)}}`
+
+const request = (token: string, n: number, keyed: boolean): Buffer =>
+  post("/seckill", token, n, keyed ? String(n).padStart(36, "0") : undefined, SECKILL_BODY)
 
 const payment = (token: string, n: number, orderNum: string): Buffer =>
-  Buffer.from(
-    [
-      `POST /orders/${orderNum}/pay HTTP/1.1`,
-      "host: floodgate",
-      `authorization: Bearer ${token}`,
-      "content-type: application/json",
-      `x-forwarded-for: ${addressOf(n)}`,
-      `idempotency-key: ${orderNum}`,
-      `content-length: ${PAY_BODY.length}`,
-      "",
-      PAY_BODY,
-    ].join("\r\n"),
-    "latin1",
-  )
+  post(`/orders/${orderNum}/pay`, token, n, orderNum, '{"channel":"balance"}')
 
 let tokens: ReadonlyArray<string> = []
 let buyers: ReadonlyArray<Prepared> = []
