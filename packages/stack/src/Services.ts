@@ -16,10 +16,10 @@ export const databases = ["identity", "inventory", "ordering", "payment", "edge"
 export type Database = (typeof databases)[number]
 
 /**
- * How far the broker, and what it feeds, yield to the others on a machine that all share: in a rush, what is behind the
- * queue may take longer. `docs/decisions/0023` has the figures.
+ * How far the broker, what it feeds and the database where that ends up yield to the others on a machine that all share:
+ * in a rush, what is behind the queue may take longer. `docs/decisions/0023` has the figures.
  */
-export const BEHIND_THE_QUEUE = 4
+export const BEHIND_THE_QUEUE = 7
 
 /** Facts about a service that the supervisor acts on. */
 export interface ServiceFacts {

@@ -19,6 +19,24 @@ const linger = (request: IncomingMessage, response: ServerResponse): void => {
   request.resume()
 }
 
+/**
+ * Header names and values one after the other, which Node writes as they are: an object of all of them, made for each
+ * answer, costs a third of what writing the answer does.
+ */
+const linesOf = (
+  base: BaseHeaders,
+  serverTimeMs: number,
+  { body, headers, status }: EncodedReply,
+): Array<string> => {
+  const lines = ["x-server-time", String(serverTimeMs)]
+  for (const name in base) if (headers[name] === undefined) lines.push(name, base[name]!)
+  if (headers["cache-control"] === undefined) lines.push("cache-control", "no-store")
+  for (const name in headers) lines.push(name, headers[name]!)
+  // An answer of "nothing new" says nothing of what there would be.
+  if (status !== 304) lines.push("content-length", String(Buffer.byteLength(body)))
+  return lines
+}
+
 /** Does nothing where the client is gone or was answered already. */
 export const send = (
   request: IncomingMessage,
@@ -28,14 +46,7 @@ export const send = (
   reply: EncodedReply,
 ): void => {
   if (response.headersSent || response.destroyed) return
-  response.writeHead(reply.status, {
-    ...base,
-    "x-server-time": serverTimeMs,
-    "cache-control": "no-store",
-    ...reply.headers,
-    // An answer of "nothing new" says nothing of what there would be.
-    ...(reply.status === 304 ? undefined : { "content-length": Buffer.byteLength(reply.body) }),
-  })
+  response.writeHead(reply.status, linesOf(base, serverTimeMs, reply))
   // Closing over unread bytes resets the connection, and takes the answer with it.
   if (reply.status === 413 && !request.complete) {
     response.write(reply.body)

@@ -13,22 +13,23 @@ const fresh = (): string => `key-${process.pid}-${++keys}`
 
 const over = (store: WindowStore.WindowStore["Type"]) =>
   Counters.make().pipe(
+    Effect.map(({ of }) => of("test")),
     Effect.provideService(WindowStore.WindowStore, store),
     Logger.withMinimumLogLevel(LogLevel.None),
   )
 const newEdge = Effect.flatMap(WindowStore.make(5_000), over)
 
 const see = (
-  counters: Counters.Counters["Type"],
+  counter: Counters.Counter,
   key: string,
   member: string,
   windowMs: number,
   max: number,
 ) =>
   Effect.async<WindowStore.Seen>((resume) => {
-    const seen = counters.member(key, member, windowMs)
+    const seen = counter.member(key, member, windowMs)
     if (seen !== Counters.ASK) resume(Effect.succeed(seen))
-    else counters.askMember(key, member, windowMs, max, (answer) => resume(Effect.succeed(answer)))
+    else counter.askMember(key, member, windowMs, max, (answer) => resume(Effect.succeed(answer)))
   })
 
 const away = WindowStore.WindowStore.of({

@@ -18,7 +18,7 @@ import { type Seen, WindowStore } from "./WindowStore.ts"
 
 /** How late (ms) other edges hear of hits. */
 export const TELL_MS = 200
-/** Things counted of each sort; twice as many at most. */
+/** Things that a counter remembers of each sort; twice as many at most. */
 const KEYS = 20_000
 /** Members of one thing that are remembered here; the most that a rule can count to. */
 const MAX_MEMBERS = 10_000
@@ -33,26 +33,39 @@ const REFUSED_MS = 1_000
 
 const ALONE: Seen = { count: 1, waitMs: 0 }
 
-/** {@link Counters.member}'s answer where only Redis knows. */
+/** {@link Counter.member}'s answer where only Redis knows. */
 export const ASK = Symbol("ask")
+
+/** What is counted, and whose it is: an account's number, a device's key, an address. */
+export type Key = string | number
+
+/** The counters of one rule or limit, each with its own window. */
+export interface Counter {
+  /** Counts a hit where there is room for it. */
+  readonly hit: (key: Key, windowMs: number, max: number) => Seen
+  /** Counts a member where there is room for it, without waiting. */
+  readonly member: (key: Key, member: Key, windowMs: number) => Seen | typeof ASK
+  /** As `member`, asking Redis; calls back once, within 100 ms. Must not throw. */
+  readonly askMember: (
+    key: Key,
+    member: Key,
+    windowMs: number,
+    max: number,
+    done: (seen: Seen) => void,
+  ) => void
+  /** What is known here of a thing's members; counts nothing. */
+  readonly countOf: (key: Key) => number
+}
 
 export class Counters extends Context.Tag("@floodgate/edge/risk/Counters")<
   Counters,
   {
-    /** Counts a hit where there is room for it. */
-    readonly hit: (key: string, windowMs: number, max: number) => Seen
-    /** Counts a member where there is room for it, without waiting. */
-    readonly member: (key: string, member: string, windowMs: number) => Seen | typeof ASK
-    /** As `member`, asking Redis; calls back once, within 100 ms. Must not throw. */
-    readonly askMember: (
-      key: string,
-      member: string,
-      windowMs: number,
-      max: number,
-      done: (seen: Seen) => void,
-    ) => void
-    /** What is known here of a thing's members; counts nothing. */
-    readonly countOf: (key: string) => number
+    /**
+     * What is counted under this name. Edges share it by the name; within one edge each call makes a counter that begins
+     * with nothing, so it is kept by whoever counts. A name of its own in place of a prefix of each key: nobody puts
+     * texts together for every click.
+     */
+    readonly of: (name: string) => Counter
   }
 >() {}
 
@@ -67,7 +80,7 @@ interface Hits {
 
 interface Members {
   /** The one member that was let in without a question, while it is the only one; then undefined. */
-  only: string | undefined
+  only: Key | undefined
   onlySeenMs: number
   /** What there is to know once there are more. */
   many: Many | undefined
@@ -75,10 +88,10 @@ interface Members {
 
 interface Many {
   /** Until when (ms) each needn't be told again. */
-  readonly known: Map<string, number>
+  readonly known: Map<Key, number>
   /** When each was last here. */
-  readonly here: Map<string, number>
-  readonly refused: Map<string, number>
+  readonly here: Map<Key, number>
+  readonly refused: Map<Key, number>
   /** Members on all edges, as last heard. */
   count: number
 }
@@ -93,8 +106,6 @@ export const make = (options: Options = {}) =>
     const store = yield* WindowStore
     const run = yield* FiberSet.makeRuntime<never>()
     const nowMs = options.nowMs ?? (() => performance.now())
-    const hits = new Generations<string, Hits>(KEYS)
-    const members = new Generations<string, Members>(KEYS)
     let awayUntilMs = 0
     let failing = false
     let asks = 0
@@ -139,54 +150,8 @@ export const make = (options: Options = {}) =>
       )
     }
 
-    const tell = (key: string, entry: Hits, windowMs: number): void => {
-      const { untold } = entry
-      entry.asking = true
-      entry.untold = 0
-      later(store.hits(key, untold, windowMs), (total) => {
-        entry.asking = false
-        const now = nowMs()
-        entry.heardMs = now
-        if (total === undefined) entry.untold += untold
-        else {
-          const told = SlidingWindow.count(entry.own, now, windowMs) - entry.untold
-          entry.others = Math.max(0, total - told)
-        }
-      })
-    }
-
-    const hit = (key: string, windowMs: number, max: number): Seen => {
-      const now = nowMs()
-      let entry = hits.get(key)
-      if (entry === undefined) {
-        entry = {
-          own: SlidingWindow.empty,
-          others: 0,
-          heardMs: Number.NEGATIVE_INFINITY,
-          untold: 0,
-          asking: false,
-        }
-        hits.set(key, entry)
-      }
-      // What others counted then leaves the window as time goes on.
-      const others = entry.others * Math.max(0, 1 - (now - entry.heardMs) / windowMs)
-      const own = SlidingWindow.count(entry.own, now, windowMs)
-      const due = !entry.asking && now - entry.heardMs >= TELL_MS
-      if (own + others >= max) {
-        // Others' hits leave the window unseen, if they aren't looked for.
-        if (due) tell(key, entry, windowMs)
-        const room = Math.max(1, max - others)
-        const waitMs = Math.max(1, SlidingWindow.waitMs(entry.own, now, windowMs, room))
-        return { count: Math.round(own + others), waitMs: Math.ceil(waitMs) }
-      }
-      entry.own = SlidingWindow.add(entry.own, now, windowMs, 1)
-      entry.untold++
-      if (due) tell(key, entry, windowMs)
-      return { count: Math.round(own + others) + 1, waitMs: 0 }
-    }
-
     /** By what this edge has seen itself. */
-    const decide = (many: Many, member: string, windowMs: number, max: number): Seen => {
+    const decide = (many: Many, member: Key, windowMs: number, max: number): Seen => {
       const now = nowMs()
       for (const [other, atMs] of many.here) if (atMs <= now - windowMs) many.here.delete(other)
       if (!many.here.has(member) && many.here.size >= max) {
@@ -197,7 +162,7 @@ export const make = (options: Options = {}) =>
       return { count: many.here.size, waitMs: 0 }
     }
 
-    const settle = (many: Many, member: string, windowMs: number, seen: Seen): void => {
+    const settle = (many: Many, member: Key, windowMs: number, seen: Seen): void => {
       const now = nowMs()
       many.count = seen.count
       if (seen.waitMs > 0) {
@@ -216,67 +181,121 @@ export const make = (options: Options = {}) =>
       }
     }
 
-    const askMember: Counters["Type"]["askMember"] = (key, member, windowMs, max, done) => {
-      let entry = members.get(key)
-      if (entry === undefined) {
-        entry = { only: undefined, onlySeenMs: 0, many: undefined }
-        members.set(key, entry)
+    const of = (name: string): Counter => {
+      const hits = new Generations<Key, Hits>(KEYS)
+      const members = new Generations<Key, Members>(KEYS)
+
+      const tell = (key: Key, entry: Hits, windowMs: number): void => {
+        const { untold } = entry
+        entry.asking = true
+        entry.untold = 0
+        later(store.hits(`${name}:${key}`, untold, windowMs), (total) => {
+          entry.asking = false
+          const now = nowMs()
+          entry.heardMs = now
+          if (total === undefined) entry.untold += untold
+          else {
+            const told = SlidingWindow.count(entry.own, now, windowMs) - entry.untold
+            entry.others = Math.max(0, total - told)
+          }
+        })
       }
-      let { many } = entry
-      if (many === undefined) {
-        many = { known: new Map(), here: new Map(), refused: new Map(), count: 0 }
-        entry.many = many
-        const { only, onlySeenMs } = entry
-        entry.only = undefined
-        if (only !== undefined && onlySeenMs > nowMs() - windowMs) {
-          const first = many
-          first.known.set(only, Number.POSITIVE_INFINITY)
-          first.here.set(only, onlySeenMs)
-          later(store.members(key, only, windowMs, max), (seen) => {
-            settle(first, only, windowMs, seen ?? { count: 1, waitMs: 0 })
-          })
+
+      const hit = (key: Key, windowMs: number, max: number): Seen => {
+        const now = nowMs()
+        let entry = hits.get(key)
+        if (entry === undefined) {
+          entry = {
+            own: SlidingWindow.empty,
+            others: 0,
+            heardMs: Number.NEGATIVE_INFINITY,
+            untold: 0,
+            asking: false,
+          }
+          hits.set(key, entry)
         }
+        // What others counted then leaves the window as time goes on.
+        const others = entry.others * Math.max(0, 1 - (now - entry.heardMs) / windowMs)
+        const own = SlidingWindow.count(entry.own, now, windowMs)
+        const due = !entry.asking && now - entry.heardMs >= TELL_MS
+        if (own + others >= max) {
+          // Others' hits leave the window unseen, if they aren't looked for.
+          if (due) tell(key, entry, windowMs)
+          const room = Math.max(1, max - others)
+          const waitMs = Math.max(1, SlidingWindow.waitMs(entry.own, now, windowMs, room))
+          return { count: Math.round(own + others), waitMs: Math.ceil(waitMs) }
+        }
+        entry.own = SlidingWindow.add(entry.own, now, windowMs, 1)
+        entry.untold++
+        if (due) tell(key, entry, windowMs)
+        return { count: Math.round(own + others) + 1, waitMs: 0 }
       }
-      const all = many
-      later(store.members(key, member, windowMs, max), (answer) => {
-        const seen = answer ?? decide(all, member, windowMs, max)
-        settle(all, member, windowMs, seen)
-        done(seen)
-      })
+
+      const askMember: Counter["askMember"] = (key, member, windowMs, max, done) => {
+        let entry = members.get(key)
+        if (entry === undefined) {
+          entry = { only: undefined, onlySeenMs: 0, many: undefined }
+          members.set(key, entry)
+        }
+        const shared = `${name}:${key}`
+        let { many } = entry
+        if (many === undefined) {
+          many = { known: new Map(), here: new Map(), refused: new Map(), count: 0 }
+          entry.many = many
+          const { only, onlySeenMs } = entry
+          entry.only = undefined
+          if (only !== undefined && onlySeenMs > nowMs() - windowMs) {
+            const first = many
+            first.known.set(only, Number.POSITIVE_INFINITY)
+            first.here.set(only, onlySeenMs)
+            later(store.members(shared, String(only), windowMs, max), (seen) => {
+              settle(first, only, windowMs, seen ?? { count: 1, waitMs: 0 })
+            })
+          }
+        }
+        const all = many
+        later(store.members(shared, String(member), windowMs, max), (answer) => {
+          const seen = answer ?? decide(all, member, windowMs, max)
+          settle(all, member, windowMs, seen)
+          done(seen)
+        })
+      }
+
+      return {
+        hit,
+        askMember,
+        member: (key, member, windowMs) => {
+          const now = nowMs()
+          const entry = members.get(key)
+          if (entry === undefined) {
+            members.set(key, { only: member, onlySeenMs: now, many: undefined })
+            return ALONE
+          }
+          const { many } = entry
+          if (many === undefined) {
+            // Still the only one, or the first again.
+            if (entry.only !== member && entry.onlySeenMs > now - windowMs) return ASK
+            entry.only = member
+            entry.onlySeenMs = now
+            return ALONE
+          }
+          const knownUntilMs = many.known.get(member)
+          if (knownUntilMs !== undefined && knownUntilMs > now) {
+            return { count: Math.max(1, many.count), waitMs: 0 }
+          }
+          const refusedUntilMs = many.refused.get(member)
+          return refusedUntilMs !== undefined && refusedUntilMs > now
+            ? { count: many.count, waitMs: Math.ceil(refusedUntilMs - now) }
+            : ASK
+        },
+        countOf: (key) => {
+          const entry = members.get(key)
+          return entry === undefined ? 0 : (entry.many?.count ?? 1)
+        },
+      }
     }
 
-    return Counters.of({
-      hit,
-      askMember,
-      member: (key, member, windowMs) => {
-        const now = nowMs()
-        const entry = members.get(key)
-        if (entry === undefined) {
-          members.set(key, { only: member, onlySeenMs: now, many: undefined })
-          return ALONE
-        }
-        const { many } = entry
-        if (many === undefined) {
-          // Still the only one, or the first again.
-          if (entry.only !== member && entry.onlySeenMs > now - windowMs) return ASK
-          entry.only = member
-          entry.onlySeenMs = now
-          return ALONE
-        }
-        const knownUntilMs = many.known.get(member)
-        if (knownUntilMs !== undefined && knownUntilMs > now) {
-          return { count: Math.max(1, many.count), waitMs: 0 }
-        }
-        const refusedUntilMs = many.refused.get(member)
-        return refusedUntilMs !== undefined && refusedUntilMs > now
-          ? { count: many.count, waitMs: Math.ceil(refusedUntilMs - now) }
-          : ASK
-      },
-      countOf: (key) => {
-        const entry = members.get(key)
-        return entry === undefined ? 0 : (entry.many?.count ?? 1)
-      },
-    })
+    return Counters.of({ of })
   })
 
 export const layer = Layer.scoped(Counters, make())

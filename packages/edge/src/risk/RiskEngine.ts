@@ -104,7 +104,7 @@ interface Mark {
 export const make = Effect.gen(function* () {
   const settings = yield* RiskSettings
   const kinds = yield* RuleKinds
-  const counters = yield* Counters
+  const deviceAccounts = (yield* Counters).of(DEVICE_LIMIT)
   const limits = yield* LimitSettings
   const experiments = yield* Experiments
   const records = yield* RiskRecords
@@ -254,7 +254,6 @@ export const make = Effect.gen(function* () {
       return
     }
     const { max, windowMs } = deviceLimit()
-    const counter = `${DEVICE_LIMIT}:${device.key}`
     const settle = (seen: Seen): void => {
       if (seen.waitMs === 0) from(0)
       else {
@@ -268,8 +267,8 @@ export const make = Effect.gen(function* () {
         refuse(seen.waitMs)
       }
     }
-    const seen = counters.member(counter, String(userId), windowMs)
-    if (seen === ASK) counters.askMember(counter, String(userId), windowMs, max, settle)
+    const seen = deviceAccounts.member(device.key, userId, windowMs)
+    if (seen === ASK) deviceAccounts.askMember(device.key, userId, windowMs, max, settle)
     else settle(seen)
   }
 
@@ -310,7 +309,7 @@ export const make = Effect.gen(function* () {
     deviceLeft: ({ device }) => {
       if (device === undefined) return undefined
       const { max, windowMs } = deviceLimit()
-      const count = counters.countOf(`${DEVICE_LIMIT}:${device.key}`)
+      const count = deviceAccounts.countOf(device.key)
       return {
         name: "seckill-device",
         remaining: Math.max(0, max - count),

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Generations } from "../limits/Generations.ts"
 import { AccountAges } from "./AccountAges.ts"
-import { ASK, Counters } from "./Counters.ts"
+import { ASK, type Counter, Counters, type Key } from "./Counters.ts"
 import type { Device } from "./Device.ts"
 import * as Timing from "./Timing.ts"
 import type { Seen } from "./WindowStore.ts"
@@ -59,13 +59,13 @@ const ACCOUNTS = 10_000
 /** When a rule without a window may find something else (ms). */
 const UNTIL_MS = 60_000
 
-type Key = (subject: Subject) => string | number | undefined
+type Of = (subject: Subject) => Key | undefined
 
-const device: Key = (subject) => subject.device?.key
-const account: Key = (subject) => subject.userId
-const address: Key = (subject) => subject.addressKey
+const device: Of = (subject) => subject.device?.key
+const account: Of = (subject) => subject.userId
+const address: Of = (subject) => subject.addressKey
 // A signed device answers for itself: the many people behind one address are told apart by theirs.
-const bareAddress: Key = (subject) => (subject.device?.signed === true ? undefined : subject.addressKey)
+const bareAddress: Of = (subject) => (subject.device?.signed === true ? undefined : subject.addressKey)
 
 export const make = Effect.gen(function* () {
   const counters = yield* Counters
@@ -77,29 +77,34 @@ export const make = Effect.gen(function* () {
 
   /** Requests of one thing. */
   const frequency =
-    (of: Key): Kind<Counted> =>
-    (name, { max, window_s }) =>
-    (subject) => {
-      const key = of(subject)
-      if (key === undefined) return undefined
-      return found(counters.hit(`${name}:${subject.route}:${key}`, window_s * 1_000, max), max, window_s)
+    (of: Of): Kind<Counted> =>
+    (name, { max, window_s }) => {
+      const byRoute = new Map<RiskRoute, Counter>()
+      return (subject) => {
+        const key = of(subject)
+        if (key === undefined) return undefined
+        let counter = byRoute.get(subject.route)
+        if (counter === undefined) {
+          counter = counters.of(`${name}:${subject.route}`)
+          byRoute.set(subject.route, counter)
+        }
+        return found(counter.hit(key, window_s * 1_000, max), max, window_s)
+      }
     }
 
   /** Different members of one thing. */
   const members =
-    (of: Key, member: Key): Kind<Counted> =>
+    (of: Of, member: Of): Kind<Counted> =>
     (name, { max, window_s }) => {
       const windowMs = window_s * 1_000
+      const counter = counters.of(name)
       return (subject, done) => {
         const key = of(subject)
         const one = member(subject)
         if (key === undefined || one === undefined) return undefined
-        const counter = `${name}:${key}`
-        const seen = counters.member(counter, String(one), windowMs)
+        const seen = counter.member(key, one, windowMs)
         if (seen !== ASK) return found(seen, max, window_s)
-        counters.askMember(counter, String(one), windowMs, max, (answer) =>
-          done(found(answer, max, window_s)),
-        )
+        counter.askMember(key, one, windowMs, max, (answer) => done(found(answer, max, window_s)))
         return LATER
       }
     }

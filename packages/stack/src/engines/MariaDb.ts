@@ -4,6 +4,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as mysql from "mysql2/promise"
 import type { LaunchSpec } from "../process/Child.ts"
+import { BEHIND_THE_QUEUE } from "../Services.ts"
 import { StackError } from "../StackError.ts"
 import * as Install from "./Install.ts"
 
@@ -56,6 +57,7 @@ export const prepare = async (chosen: Install.Plan, options: Options): Promise<L
     logFile: options.logFile,
     isReady: () => answers(options.port),
     readyTimeoutMs: 60_000,
+    niceness: BEHIND_THE_QUEUE,
     stopTimeoutMs: 20_000,
   }
   if (chosen.how === "docker") {

@@ -39,11 +39,14 @@ import type { Event } from "./Events.ts"
 import type { ComponentStatus, Status } from "./Status.ts"
 
 /**
- * How Node runs a service; containers do the same (`ops/docker/Dockerfile`). A request in a rush lives some tens of
- * milliseconds: with the default young generation most of them are copied while they wait, which was an eighth of the
- * edge's processor time.
+ * How Node runs a service; containers do the same (`ops/docker/Dockerfile`).
+ *
+ * - A request in a rush lives some tens of milliseconds: with the default young generation most of them are copied while
+ *   they wait, which was an eighth of the edge's processor time.
+ * - One thread beside the main one for garbage collection and compiling, not four: on few cores those four took the
+ *   processor from the one that answers, for a quarter of a second at a time, while they marked the old generation.
  */
-export const NODE_OPTIONS = ["--enable-source-maps", "--max-semi-space-size=32"]
+export const NODE_OPTIONS = ["--enable-source-maps", "--max-semi-space-size=32", "--v8-pool-size=1"]
 
 /** The bundles that the launcher made. */
 export interface Build {
