@@ -10,7 +10,7 @@ const version = typeof __FLOODGATE_VERSION__ === "undefined" ? "source" : __FLOO
 
 const NS_PER_S = 1e9
 /** How finely the delay of the event loop is sampled (ms). */
-const LOOP_RESOLUTION_MS = 10
+const LOOP_RESOLUTION_MS = 20
 
 const loopDelay = Instrument.gauge(
   "floodgate_event_loop_delay_seconds",
