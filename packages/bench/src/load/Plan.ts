@@ -27,6 +27,8 @@ export type Requests =
 export interface Plan {
   readonly port: number
   readonly connections: number
+  /** Each connection sends the first request as soon as it is open, uncounted: a server closes those that are silent. */
+  readonly greets?: boolean
   readonly requests: Requests
   /** Requests that are sent first and counted nowhere but in `statuses`. */
   readonly warmUp: number

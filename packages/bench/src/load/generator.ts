@@ -228,7 +228,8 @@ const run = (plan: Plan): Promise<Outcome> =>
       if (size === undefined || bytes.length < size) partial[index] = bytes
       else {
         partial[index] = undefined
-        settle(index, bytes)
+        if (greeting.delete(index)) isOpen()
+        else settle(index, bytes)
       }
     }
 
@@ -261,6 +262,8 @@ const run = (plan: Plan): Promise<Outcome> =>
       seen = answered
     }, PATIENCE_MS)
 
+    /** Connections whose first words haven't been answered. */
+    const greeting = new Set<number>()
     let open = 0
     let opening = 0
     const start = (): void => {
@@ -271,6 +274,10 @@ const run = (plan: Plan): Promise<Outcome> =>
         for (let i = 0; i < plan.connections; i++) free(i)
         atRate(plan.rate)
       }
+    }
+    const isOpen = (): void => {
+      if (opening < plan.connections) openOne()
+      if (++open === plan.connections) start()
     }
     const openOne = (): void => {
       const index = opening++
@@ -285,8 +292,12 @@ const run = (plan: Plan): Promise<Outcome> =>
         if (!over) finish(new Error("a connection was closed by the server"))
       })
       socket.on("connect", () => {
-        if (opening < plan.connections) openOne()
-        if (++open === plan.connections) start()
+        const words = plan.greets === true ? next(0) : undefined
+        if (words === undefined) isOpen()
+        else {
+          greeting.add(index)
+          socket.write(words)
+        }
       })
     }
     // No more at once than a server's backlog takes.

@@ -111,6 +111,7 @@ export const connectionsMemory = async (world: World): Promise<ReadonlyArray<Res
     port: world.port,
     connections,
     requests: { kind: "get", paths: ["/livez"] },
+    greets: true,
     warmUp: 0,
     most: Number.MAX_SAFE_INTEGER,
     forMs,
