@@ -16,6 +16,7 @@ await build({
     bench: "packages/bench/src/main.ts",
     generator: "packages/bench/src/load/generator.ts",
     reference: "packages/bench/src/reference/server.ts",
+    edge: "packages/bench/src/reference/edge.ts",
     profiler: "packages/bench/src/profiler.ts",
   },
   outdir,

@@ -49,6 +49,7 @@ export interface Backlog {
 
 /** Files of what runs beside us. */
 export interface Entries {
+  readonly edge: string
   readonly generator: string
   readonly profiler: string
   readonly reference: string

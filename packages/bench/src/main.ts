@@ -46,7 +46,8 @@ const rows: ReadonlyArray<Row> = [
   { names: ["growth_buyers"], run: Growth.buyers, quick: false },
   { names: ["hot_product_mix"], run: Growth.hotProduct, quick: false },
   { names: ["tracing_cost"], run: Costs.tracing, quick: false },
-  { names: ["metrics_cost", "limits_cost"], run: Costs.profiles, quick: false },
+  { names: ["limits_cost"], run: Costs.limits, quick: false },
+  { names: ["metrics_cost", "limits_share"], run: Costs.profiles, quick: false },
   { names: ["connections_memory"], run: Memory.connectionsMemory, quick: false },
   { names: ["soak"], run: Memory.soak, quick: false },
   // Last: what it writes was never reserved, and the next reconciliation says so.
@@ -151,6 +152,7 @@ const results = await withStack(
     )
     const entries = {
       generator: entry("generator"),
+      edge: entry("edge"),
       profiler: entry("profiler"),
       reference: entry("reference"),
       reserveScript: "lua/reserve.lua",

@@ -119,21 +119,27 @@ const risk = RiskEngine.layer.pipe(
   Layer.provideMerge(Layer.merge(RiskSettings.layer, AccountAges.layer)),
 )
 
+/** What every request passes: limits and rules. */
+const guards = Layer.merge(Limiter.layer, risk)
+
 /** The limits' numbers, with those that experiments set for their users. */
 const limits = GrayLimits.layer.pipe(Layer.provide(LimitSettings.layer))
 
-/** The edge over whatever clients, settings and key store it is given. */
-export const server = EdgeServer.layer.pipe(
-  Layer.provide([api, Boundary.layer]),
-  Layer.provide(Push.layer),
-  Layer.provide(WaitingRoom.layer),
-  Layer.provide(Timeline.layer),
-  Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer, Limiter.layer]),
-  Layer.provide(risk),
-  Layer.provide(limits),
-  Layer.provide(Revocations.layer),
-  Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
-)
+/** The edge behind these guards, over whatever clients, settings and key store it is given. */
+const serverBehind = (chosen: typeof guards) =>
+  EdgeServer.layer.pipe(
+    Layer.provide([api, Boundary.layer]),
+    Layer.provide(Push.layer),
+    Layer.provide(WaitingRoom.layer),
+    Layer.provide(Timeline.layer),
+    Layer.provide([TokenVerifier.layer, Coalescer.layer, ProductCache.layer, Bulkheads.layer]),
+    Layer.provide(chosen),
+    Layer.provide(limits),
+    Layer.provide(Revocations.layer),
+    Layer.provide([ServerClock.layer, NodeHttpServer.layerContext]),
+  )
+
+export const server = serverBehind(guards)
 
 const peers = Layer.mergeAll(Peers.identity, Peers.inventory, Peers.ordering, Peers.payment).pipe(
   Layer.provide(Credential.layer("edge")),
@@ -179,3 +185,17 @@ const infrastructure = Layer.mergeAll(
 
 /** The edge as a process: configuration, credential, its database, the bus, and the four services by gRPC. */
 export const layer = server.pipe(Layer.provide(infrastructure))
+
+/** The same behind guards that let everything pass: what limits and rules cost is measured against it, and nothing else. */
+export const unguarded = (open: {
+  readonly limiter: Limiter.Limiter["Type"]
+  readonly risk: RiskEngine.RiskEngine["Type"]
+}) =>
+  serverBehind(
+    Layer.mergeAll(
+      Layer.succeed(Limiter.Limiter, open.limiter),
+      Layer.succeed(RiskEngine.RiskEngine, open.risk),
+      RiskSettings.layer,
+      AccountAges.layer,
+    ),
+  ).pipe(Layer.provide(infrastructure))

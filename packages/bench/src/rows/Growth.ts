@@ -11,6 +11,8 @@ const buy = async (
   products: ReadonlyArray<number>,
   kind: "buy" | "spread",
   sweeps: number,
+  /** Orders of these products that are there already. */
+  before = 0,
 ): Promise<Outcome> => {
   const { connections, known } = world.size
   const size = known.to - known.from
@@ -24,7 +26,7 @@ const buy = async (
     rate: undefined,
   })
   const { busy, expected } = counted(outcome, "202")
-  await world.settled(products, expected, busy)
+  await world.settled(products, before + expected, busy)
   return outcome
 }
 
@@ -37,6 +39,7 @@ export const products = async (world: World): Promise<ReadonlyArray<Result>> => 
   const rounded = world.size.rounds
   const singles = await world.sell(rounded + 1)
   const many = new Map<number, ReadonlyArray<number>>()
+  const bought = new Map<number, number>()
   for (const n of counts) many.set(n, await world.sell(n))
   for (let round = 0; round <= rounded; round++) {
     const one = await buy(world, [singles[round]!], "buy", 1)
@@ -44,7 +47,9 @@ export const products = async (world: World): Promise<ReadonlyArray<Result>> => 
     for (const n of counts) {
       // Another product for each buyer in each round.
       const all = many.get(n)!
-      const outcome = await buy(world, [...all.slice(round), ...all.slice(0, round)], "spread", 1)
+      const before = bought.get(n) ?? 0
+      const outcome = await buy(world, [...all.slice(round), ...all.slice(0, round)], "spread", 1, before)
+      bought.set(n, before + counted(outcome, "202").expected)
       if (round > 0) measured.get(n)!.push(rate(outcome))
     }
     world.progress(`growth_products: round ${round} of ${rounded}`)

@@ -24,8 +24,9 @@ export const make: Effect.Effect<SyncLog> = Effect.gen(function* () {
   const silent = LogLevel.lessThan(LogLevel.Info, of(FiberRef.currentMinimumLogLevel))
   const log: SyncLog = (message, fields) => {
     if (silent) return
-    let annotations = own
-    for (const name in fields) annotations = HashMap.set(annotations, name, fields[name])
+    const annotations = HashMap.mutate(own, (all) => {
+      for (const name in fields) HashMap.set(all, name, fields[name])
+    })
     for (const logger of loggers) {
       logger.log({
         fiberId: FiberId.none,
