@@ -194,6 +194,40 @@ layer(TestRedis.layer, live)("limits on Redis", (it) => {
     }),
   )
 
+  it.scoped("nobody is asked about people who click now and then, and everything about those who hurry", () =>
+    Effect.gen(function* () {
+      let nowMs = 0
+      const draws: Array<number> = []
+      const store = BucketStore.BucketStore.of({
+        draw: ({ spent, wanted }) =>
+          Effect.sync(() => {
+            draws.push(spent)
+            return { leased: wanted, waitMs: 0, left: 20 - spent - wanted, fullMs: 0 }
+          }),
+      })
+      const limiter = yield* Limiter.make({ nowMs: () => nowMs }).pipe(
+        Effect.provideService(BucketStore.BucketStore, store),
+        Effect.provideService(LimitSettings, settings({ "seckill-user": { rate: 5, burst: 20 } }).service),
+      )
+      // Three within the 4 s that the bucket takes to fill, for a minute and a half.
+      for (; nowMs < 90_000; nowMs += 1_900)
+        assert.strictEqual(yield* ask(limiter, "seckill-user", "slow"), 0)
+      assert.lengthOf(draws, 0)
+      // Eight in them: the credit, and never again.
+      const clicks = 160
+      for (let i = 0; i < clicks; i++) {
+        assert.strictEqual(yield* ask(limiter, "seckill-user", "fast"), 0)
+        nowMs += 500
+        yield* Effect.yieldNow()
+        yield* Effect.sleep(1)
+      }
+      const told = draws.reduce((sum, spent) => sum + spent, 0)
+      assert.isAtLeast(draws.length, clicks / 5 - 2)
+      assert.isAtMost(told, 5)
+      assert.isAtLeast(told, 3)
+    }),
+  )
+
   it.scoped("what was given back counts for nothing", () =>
     Effect.gen(function* () {
       const own = settings({ "login-failures": { rate: 0.001, burst: 3 } })

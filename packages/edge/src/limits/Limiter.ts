@@ -72,9 +72,10 @@ interface Entry {
   readonly rate: Bucket.Rate
   /** Tokens of one lease; 0: each is asked for. */
   readonly block: number
-  /** Unused for this long (ms), a bucket is full again, and what is known here void. */
+  /** In this long (ms) a bucket fills: what is known here of one that was unused since is void. */
   readonly lifeMs: number
-  usedMs: number
+  /** When it was last used; while nobody has been asked about it, when its credit began. */
+  knownMs: number
   /** Tokens at hand. */
   tokens: number
   /** How many of them are on credit. */
@@ -84,6 +85,8 @@ interface Entry {
   /** Before this there is nothing to be had. */
   refusedUntilMs: number
   asking: boolean
+  /** Whether Redis has ever been asked about it. */
+  asked: boolean
   waiting: Array<(waitMs: number) => void>
   /** This edge's own bucket, while Redis can't be asked. */
   own: Bucket.State | undefined
@@ -117,8 +120,10 @@ export const make = (options: Options = {}) =>
       const entries = known[name]
       const found = entries.get(key)
       if (found !== undefined) {
-        if (now - found.usedMs <= found.lifeMs || found.asking) {
-          found.usedMs = now
+        if (found.asking || now - found.knownMs <= found.lifeMs) {
+          // Whoever makes do with the credit gets it anew each time the bucket could have filled: nobody is asked about
+          // people who click now and then.
+          if (found.asked) found.knownMs = now
           return found
         }
       }
@@ -131,12 +136,13 @@ export const make = (options: Options = {}) =>
         rate,
         block,
         lifeMs: (rate.burst / rate.rate) * 1_000,
-        usedMs: now,
+        knownMs: now,
         tokens: block,
         credit: block,
         spent: 0,
         refusedUntilMs: 0,
         asking: false,
+        asked: false,
         waiting: [],
         own: undefined,
       }
@@ -220,6 +226,10 @@ export const make = (options: Options = {}) =>
 
     const ask = (entry: Entry): void => {
       if (entry.asking) return
+      if (!entry.asked) {
+        entry.asked = true
+        entry.knownMs = nowMs()
+      }
       if (awayUntilMs > nowMs()) {
         const { spent } = entry
         entry.spent = 0
