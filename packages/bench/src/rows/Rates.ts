@@ -210,6 +210,8 @@ const FLOOD = 5
 const LET_THROUGH = 0.1
 /** Clicks a second on the product that nobody floods. */
 const NEIGHBOUR = 100
+/** Connections are opened, and code is compiled, before anything counts. */
+const WARM_UP_S = 2
 
 export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
   const forMs = world.size.quick ? 4_000 : 20_000
@@ -222,6 +224,7 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
   const unloaded = await world.load.run(
     buyAt(world, [calm], NEIGHBOUR, {
       requests: { kind: "buy", products: [calm], buyers: neighbours, keyed: true },
+      warmUp: NEIGHBOUR * WARM_UP_S,
       forMs,
     }),
   )
@@ -231,6 +234,7 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
       world.load.run(
         buyAt(world, [hot], capacity * FLOOD, {
           requests: { kind: "ask", products: [hot], buyers: crowd, keyed: true },
+          warmUp: capacity * FLOOD * WARM_UP_S,
           forMs,
           judged: "202",
         }),
@@ -238,6 +242,7 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
       second.run(
         buyAt(world, [neighbour], NEIGHBOUR, {
           requests: { kind: "buy", products: [neighbour], buyers: neighbours, keyed: true },
+          warmUp: NEIGHBOUR * WARM_UP_S,
           forMs,
           judged: "202",
         }),
