@@ -116,7 +116,7 @@ const start = async (name: Service): Promise<void> => {
     const log = fs.openSync(logFile, "w")
     const child = spawn(
       process.execPath,
-      ["--enable-source-maps", "--max-semi-space-size=32", "--v8-pool-size=1", join(release, `${name}.js`)],
+      ["--enable-source-maps", "--max-semi-space-size=64", "--v8-pool-size=1", join(release, `${name}.js`)],
       {
         cwd: home,
         env: told.of(name),

@@ -46,7 +46,7 @@ import type { ComponentStatus, Status } from "./Status.ts"
  * - One thread beside the main one for garbage collection and compiling, not four: on few cores those four took the
  *   processor from the one that answers, for a quarter of a second at a time, while they marked the old generation.
  */
-export const NODE_OPTIONS = ["--enable-source-maps", "--max-semi-space-size=32", "--v8-pool-size=1"]
+export const NODE_OPTIONS = ["--enable-source-maps", "--max-semi-space-size=64", "--v8-pool-size=1"]
 
 /** The bundles that the launcher made. */
 export interface Build {
