@@ -15,6 +15,17 @@ export const accept = async (file: string, results: ReadonlyArray<Result>): Prom
   await writeFile(file, `${JSON.stringify(Object.fromEntries(ratios), null, 2)}\n`)
 }
 
+/** Of two runs of the same rows the better one, figure by figure: what is slower in both is slower. */
+export const better = (one: ReadonlyArray<Result>, two: ReadonlyArray<Result>): ReadonlyArray<Result> => {
+  const others = new Map(two.map((result) => [result.name, result]))
+  const both = one.map((result) => {
+    const other = others.get(result.name)
+    others.delete(result.name)
+    return other !== undefined && (ratio(other) ?? 0) > (ratio(result) ?? 0) ? other : result
+  })
+  return [...both, ...others.values()]
+}
+
 /** What fell behind, one sentence each. A figure without a baseline, or a baseline without its figure, is told too. */
 export const regressions = (baseline: Baseline, results: ReadonlyArray<Result>): ReadonlyArray<string> => {
   const found: Array<string> = []

@@ -41,8 +41,9 @@ import type { ComponentStatus, Status } from "./Status.ts"
 /**
  * How Node runs a service; containers do the same (`ops/docker/Dockerfile`).
  *
- * - A request in a rush lives some tens of milliseconds: with the default young generation most of them are copied while
- *   they wait, which was an eighth of the edge's processor time.
+ * - A young generation of that size (MB) outlives a request in a rush, which waits some tens of milliseconds, and what an
+ *   open connection holds of its last one. With the default most of both are copied, which was an eighth of the edge's
+ *   processor time, and grow old, for a collection of everything to find.
  * - One thread beside the main one for garbage collection and compiling, not four: on few cores those four took the
  *   processor from the one that answers, for a quarter of a second at a time, while they marked the old generation.
  */
