@@ -18,7 +18,7 @@ export const mayImport = {
   web: ["client"],
   stack: ["contracts", "runtime"],
   e2e: ["client", "contracts", "runtime", "stack"],
-  bench: ["client", "contracts", "runtime", "stack"],
+  bench: ["client", "contracts", "edge", "runtime", "stack"],
   // Plays the pure cores of the services against each other, so it may see all of them.
   simulation: ["contracts", "runtime", "inventory", "ordering", "payment"],
 }

@@ -19,13 +19,7 @@ const over = (store: WindowStore.WindowStore["Type"]) =>
   )
 const newEdge = Effect.flatMap(WindowStore.make(5_000), over)
 
-const see = (
-  counter: Counters.Counter,
-  key: string,
-  member: string,
-  windowMs: number,
-  max: number,
-) =>
+const see = (counter: Counters.Counter, key: string, member: string, windowMs: number, max: number) =>
   Effect.async<WindowStore.Seen>((resume) => {
     const seen = counter.member(key, member, windowMs)
     if (seen !== Counters.ASK) resume(Effect.succeed(seen))
