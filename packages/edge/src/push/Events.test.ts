@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf"
 import { assert, describe, layer } from "@effect/vitest"
 import { ListRevocationsResponseSchema } from "@floodgate/contracts/gen/floodgate/identity/v1/identity_pb"
 import * as Effect from "effect/Effect"
-import { listen, until } from "../testing/Listening.ts"
+import { type Listening, listen, until } from "../testing/Listening.ts"
 import * as Messages from "../testing/Messages.ts"
 import * as TestEdge from "../testing/TestEdge.ts"
 import * as Tokens from "../testing/Tokens.ts"
@@ -95,6 +95,42 @@ layer(
         inventory.stock = 4n
         yield* until("the change", () => stocks().includes(4))
         assert.deepStrictEqual(stocks(), [5, 4])
+      }),
+    )
+
+    it.scoped("hears of a change however soon after it began to listen", () =>
+      Effect.gen(function* () {
+        const { port } = yield* TestEdge.TestEdge
+        for (const stock of [1n, 2n, 3n, 4n]) {
+          const streams: Array<Listening> = []
+          // Of a product each that nobody has listened to.
+          for (let n = 0; n < 8; n++) {
+            streams.push(yield* listen(port, `/events?topics=stock:${1_000 + Number(stock) * 10 + n}`))
+          }
+          const heard = (stream: Listening) =>
+            stream
+              .events()
+              .filter(({ event }) => event === "stock.updated")
+              .at(-1)?.data.stock
+          yield* until("the stock", () => streams.every((stream) => heard(stream) !== undefined))
+          inventory.stock = stock + 10n
+          yield* until("the change", () => streams.every((stream) => heard(stream) === Number(stock + 10n)))
+        }
+      }),
+    )
+
+    it.scoped("of whom one's topics begin to be a product tells its stock, though nothing changes", () =>
+      Effect.gen(function* () {
+        const { ask, port } = yield* TestEdge.TestEdge
+        const watched = yield* listen(port, "/events?topics=stock:43")
+        const heard = (stream: Listening) =>
+          stream.events().some(({ data, event }) => event === "stock.updated" && data.product_id === 43)
+        yield* until("the stock", () => heard(watched))
+        const stream = yield* listen(port, "/events?topics=orders", alice)
+        yield* until("the greeting", () => stream.events().length > 0)
+        const path = `/events/${stream.events()[0]?.data.stream_id}`
+        yield* ask(path, { method: "PUT", headers: alice, body: { topics: ["stock:43"] } })
+        yield* until("the stock", () => heard(stream))
       }),
     )
 

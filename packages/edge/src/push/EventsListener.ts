@@ -31,7 +31,7 @@ import { ProductCache } from "../products/ProductCache.ts"
 import { Devices } from "../risk/Devices.ts"
 import { ServerClock } from "../seckill/ServerClock.ts"
 import * as EventTickets from "./EventTickets.ts"
-import type { Listener, Stream, Wire } from "./Hub.ts"
+import { type Listener, type Stream, stockOf, type Wire } from "./Hub.ts"
 import { Journal } from "./Journal.ts"
 import { Push } from "./Push.ts"
 import * as StockFeed from "./StockFeed.ts"
@@ -145,10 +145,10 @@ export const make = Effect.gen(function* () {
   /** What one has just begun to listen to, as it is now. */
   const tellStock = (stream: Stream) =>
     Effect.forEach(
-      [...stream.topics].filter((topic) => topic.startsWith("stock:")),
-      (topic) =>
-        Effect.map(StockFeed.current(cache, Number(topic.slice("stock:".length))), (found) => {
-          if (Option.isSome(found)) hub.stockTo(stream, found.value)
+      [...stream.topics].flatMap((topic) => stockOf(topic) ?? []),
+      (productId) =>
+        Effect.map(StockFeed.current(cache, productId), (found) => {
+          if (Option.isSome(found)) hub.stockTo(stream, productId, found.value)
         }),
       { concurrency: 4, discard: true },
     )

@@ -46,6 +46,11 @@ const begun = () => {
   return hub
 }
 
+const stock = (productId: number, left: number): Hub.StockChange => ({
+  stock: { product_id: productId, stock: left, status: "live", version: 1 },
+  etag: `${productId} ${left}`,
+})
+
 const open = (hub: Hub.Hub, listener: Hub.Listener | undefined, topics: Array<string>, last?: string) => {
   const reader = wire()
   return { reader, stream: hub.open(reader, listener, "192.0.2.1", topics, last, 5) }
@@ -181,13 +186,41 @@ describe("the hub", () => {
     const hub = begun()
     const { reader, stream } = open(hub, undefined, ["stock:1"])
     assert.isTrue(hub.subscribe(stream.id, ["stock:2"]))
-    for (const id of [1, 2]) hub.stock({ product_id: id, stock: 3, status: "live", version: 1 })
+    for (const id of [1, 2]) hub.stock(id, stock(id, 3))
     assert.deepStrictEqual(
       reader.events().map(({ data }) => data.product_id),
       [undefined, 2],
     )
     assert.deepStrictEqual([...hub.products("stock")], [2])
     assert.isFalse(hub.subscribe("another", ["stock:2"]))
+  })
+
+  it("tells each stream a product's stock where it was last told otherwise, whenever it came", () => {
+    const hub = begun()
+    const heard = ({ reader }: ReturnType<typeof open>) =>
+      reader.events().flatMap(({ data, event }) => (event === "stock.updated" ? [data.stock] : []))
+    const first = open(hub, undefined, ["stock:1"])
+    hub.stockTo(first.stream, 1, stock(1, 5))
+    assert.isTrue(hub.isNewlyHeard(1))
+    // It changed before anybody looked for all of them.
+    hub.stock(1, stock(1, 4))
+    assert.isFalse(hub.isNewlyHeard(1))
+    const second = open(hub, undefined, ["orders"])
+    hub.subscribe(second.stream.id, ["stock:1"])
+    assert.isTrue(hub.isNewlyHeard(1))
+    for (let n = 0; n < 2; n++) hub.stock(1, stock(1, 4))
+    assert.deepStrictEqual([first, second].map(heard), [[5, 4], [4]])
+    // Who turned away and back is told anew, though nothing has changed.
+    hub.subscribe(second.stream.id, [])
+    hub.stockTo(second.stream, 1, stock(1, 4))
+    hub.subscribe(second.stream.id, ["stock:1"])
+    hub.stock(1, stock(1, 4))
+    assert.deepStrictEqual([first, second].map(heard), [
+      [5, 4],
+      [4, 4],
+    ])
+    for (const { stream } of [first, second]) hub.close(stream)
+    assert.isFalse(hub.isNewlyHeard(1))
   })
 
   it("a stream's id says whose it is, and of which edge", () => {

@@ -49,13 +49,22 @@ export interface Stream {
 
 interface Open extends Stream {
   readonly wire: Wire
+  /** What it was last told of each product's stock, as {@link StockChange.etag}; empty until it was told any. */
+  readonly stocks: Map<number, string>
 }
 
-export interface StockChange {
+export interface Stock {
   readonly product_id: number
   readonly stock: number
   readonly status: string
   readonly version: number
+}
+
+/** A product's stock as it was read. */
+export interface StockChange {
+  readonly stock: Stock
+  /** Differs where the product does. */
+  readonly etag: string
 }
 
 /** One event in the wire's form. */
@@ -99,6 +108,8 @@ export class Hub {
   private readonly byAddress = new Map<string, number>()
   private readonly byTopic = new Map<string, Set<Open>>()
   private replay: ReplayBuffer | undefined
+  /** Products that somebody has begun to listen to since {@link stock} was last called of them. */
+  private readonly newlyHeard = new Set<number>()
   /** Streams dropped because their readers were too slow, since the start. */
   dropped = 0
 
@@ -146,13 +157,14 @@ export class Hub {
       id: `${this.edgeId}.${random}.${ownerTag(random, listener?.userId)}`,
       listener,
       address,
-      topics: new Set(topics),
+      topics: new Set(),
       wire,
+      stocks: new Map(),
     }
     this.streams.set(stream.id, stream)
     this.byAddress.set(address, (this.byAddress.get(address) ?? 0) + 1)
     if (listener !== undefined) add(this.byUser, listener.userId, stream)
-    for (const topic of stream.topics) add(this.byTopic, topic, stream)
+    this.listen(stream, new Set(topics))
 
     const ready = { stream_id: stream.id, topics: [...stream.topics], server_time: serverTimeMs }
     const missed =
@@ -184,11 +196,27 @@ export class Hub {
   subscribe(streamId: string, topics: ReadonlyArray<string>): boolean {
     const stream = this.streams.get(streamId)
     if (stream === undefined) return false
-    const next = new Set(topics)
-    for (const topic of stream.topics) if (!next.has(topic)) remove(this.byTopic, topic, stream)
-    for (const topic of next) add(this.byTopic, topic, stream)
-    stream.topics = next
+    this.listen(stream, new Set(topics))
     return true
+  }
+
+  private listen(stream: Open, next: ReadonlySet<string>): void {
+    for (const topic of stream.topics) if (!next.has(topic)) this.leave(stream, topic)
+    for (const topic of next) {
+      if (stream.topics.has(topic)) continue
+      add(this.byTopic, topic, stream)
+      const productId = stockOf(topic)
+      if (productId !== undefined) this.newlyHeard.add(productId)
+    }
+    stream.topics = next
+  }
+
+  private leave(stream: Open, topic: string): void {
+    remove(this.byTopic, topic, stream)
+    const productId = stockOf(topic)
+    if (productId === undefined) return
+    stream.stocks.delete(productId)
+    if (!this.byTopic.has(topic)) this.newlyHeard.delete(productId)
   }
 
   /** A stream is over, whoever ended it. */
@@ -200,7 +228,7 @@ export class Hub {
     if (left === 0) this.byAddress.delete(open.address)
     else this.byAddress.set(open.address, left)
     if (open.listener !== undefined) remove(this.byUser, open.listener.userId, open)
-    for (const topic of open.topics) remove(this.byTopic, topic, open)
+    for (const topic of open.topics) this.leave(open, topic)
   }
 
   /** Takes an entry of the journal, and tells those whom it is about. */
@@ -222,17 +250,32 @@ export class Hub {
     for (const stream of this.byTopic.get("orders") ?? []) this.tell(stream, text)
   }
 
-  stock(change: StockChange): void {
-    const listeners = this.byTopic.get(`stock:${change.product_id}`)
-    if (listeners === undefined) return
-    const text = frame("stock.updated", change)
-    for (const stream of listeners) this.tell(stream, text)
+  /** Whether somebody listens to a product's stock who may not have been told any. */
+  isNewlyHeard(productId: number): boolean {
+    return this.newlyHeard.has(productId)
   }
 
-  /** The stock of one's product to one stream alone: when it begins to listen. */
-  stockTo(stream: Stream, change: StockChange): void {
+  /** Tells a product's stock to all who listen to it and were last told otherwise, or nothing yet. */
+  stock(productId: number, change: StockChange): void {
+    this.newlyHeard.delete(productId)
+    const listeners = this.byTopic.get(`stock:${productId}`)
+    if (listeners === undefined) return
+    const text = frame("stock.updated", change.stock)
+    for (const stream of listeners) this.tellStock(stream, productId, change.etag, text)
+  }
+
+  /** The same to one stream alone: when it begins to listen. */
+  stockTo(stream: Stream, productId: number, change: StockChange): void {
     const open = this.streams.get(stream.id)
-    if (open !== undefined) this.tell(open, frame("stock.updated", change))
+    if (open?.topics.has(`stock:${productId}`)) {
+      this.tellStock(open, productId, change.etag, frame("stock.updated", change.stock))
+    }
+  }
+
+  private tellStock(stream: Open, productId: number, etag: string, text: string): void {
+    if (stream.stocks.get(productId) === etag) return
+    stream.stocks.set(productId, etag)
+    this.tell(stream, text)
   }
 
   /** Those who want to know of their place in a product's waiting room. */
@@ -287,6 +330,10 @@ export class Hub {
     stream.wire.destroy()
   }
 }
+
+/** The product of a topic of stock. */
+export const stockOf = (topic: string): number | undefined =>
+  topic.startsWith("stock:") ? Number(topic.slice("stock:".length)) : undefined
 
 const add = <K>(index: Map<K, Set<Open>>, key: K, stream: Open): void => {
   const streams = index.get(key)

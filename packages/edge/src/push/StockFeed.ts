@@ -14,10 +14,10 @@ export const EVERY_MS = 350
 /** Products that are looked up at the same time. */
 const CONCURRENCY = 32
 
-const changeOf = ({ body }: CachedProduct): StockChange => {
+const changeOf = ({ body, etag }: CachedProduct): StockChange => {
   const { id, status, stock, version } = (JSON.parse(Buffer.from(body).toString("utf8")) as { data: Product })
     .data
-  return { product_id: id, stock, status, version }
+  return { stock: { product_id: id, stock, status, version }, etag }
 }
 
 /** What a product's stock is now; none where it doesn't exist or nobody knows. */
@@ -26,27 +26,21 @@ export const current = (
   productId: number,
 ): Effect.Effect<Option.Option<StockChange>> => Effect.option(Effect.map(cache.get(productId), changeOf))
 
-/** One round over all products that are listened to; tells those whose answer has changed. */
+/** One round over all products that are listened to: tells those who haven't heard how each is now. */
 export const make = (hub: Hub, cache: Context.Tag.Service<ProductCache>): Effect.Effect<void> => {
+  /** As last told, so that a product that stays as it is costs a look and nothing else. */
   let told = new Map<number, string>()
+
+  const look = (id: number) =>
+    Effect.map(cache.get(id), (found) => {
+      if (told.get(id) !== found.etag || hub.isNewlyHeard(id)) hub.stock(id, changeOf(found))
+      return [id, found.etag] as const
+    })
+
   return Effect.gen(function* () {
-    const products = hub.products("stock")
-    const next = new Map<number, string>()
-    yield* Effect.forEach(
-      products,
-      (id) =>
-        Effect.map(Effect.option(cache.get(id)), (found) => {
-          const before = told.get(id)
-          if (Option.isNone(found)) {
-            if (before !== undefined) next.set(id, before)
-            return
-          }
-          next.set(id, found.value.etag)
-          // The first look only remembers: who begins to listen is told by whoever opens the stream.
-          if (before !== undefined && before !== found.value.etag) hub.stock(changeOf(found.value))
-        }),
-      { concurrency: CONCURRENCY, discard: true },
-    )
-    told = next
+    const looks = yield* Effect.forEach(hub.products("stock"), (id) => Effect.option(look(id)), {
+      concurrency: CONCURRENCY,
+    })
+    told = new Map(looks.flatMap(Option.toArray))
   })
 }

@@ -272,6 +272,11 @@ const lockCounters = async (trial: Trial): Promise<LockCounters> => {
 const DEADLOCKS = 4
 /** Services give up waiting for a lock after 3 s. */
 const HELD_MS = 4_500
+/**
+ * Between two looks at who waits (ms): the engine takes `INNODB_TRX` anew only where nobody has read it for 100 ms, and
+ * shows whoever asks more often the same old picture for ever.
+ */
+const LOOK_MS = 150
 /** Rows of ours in a deadlock's transaction: the engine rolls back whoever has changed the least. */
 const BALLAST_ROWS = 3_000
 
@@ -322,7 +327,7 @@ const locks = async (trial: Trial): Promise<void> => {
         "SELECT COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, trx_wait_started, NOW(6))) DIV 1000, 0) AS ms FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'",
       )
       waited = Math.max(waited, Number(row!.ms))
-      await sleep(50)
+      await sleep(LOOK_MS)
     }
     await connection.query("ROLLBACK")
     trial.healed()
