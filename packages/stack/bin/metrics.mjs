@@ -22,6 +22,7 @@ const definitionsOf = async (service) => {
       stdin: {
         contents: `
           import "./src/layer.ts"
+          ${service === "edge" ? 'import "./src/processes/SharedPort.ts"' : ""}
           import "@floodgate/runtime/lifecycle/Main"
           import { definitions } from "@floodgate/runtime/metrics/Instrument"
           export const all = definitions()`,

@@ -29,6 +29,8 @@ export const offsets = {
   prometheus: 51,
   alertmanager: 52,
   grafana: 53,
+  /** Of the first process that shares the edge's port; the next one's is one higher. */
+  edgeWorkerOps: 60,
 } as const
 
 /** The name of a port; its environment variable is `envName(name)`. */

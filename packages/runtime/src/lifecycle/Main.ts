@@ -54,6 +54,8 @@ export interface RunOptions<E> {
   readonly requires?: ReadonlyArray<Config.Config<unknown>>
   /** Further routes of the ops server. */
   readonly routes?: OpsServer.OpsRoutes
+  /** What stops it beside signals; told as often as it likes, it stops once. */
+  readonly stoppedBy?: (stop: (reason: string) => void) => void
   /** The longest that stopping may take (ms): `DRAIN_BOUND_MS` unless a test says otherwise. */
   readonly drainBoundMs?: number
   /** The longest that starting may take (ms): `START_BOUND_MS` unless a test says otherwise. */
@@ -165,23 +167,21 @@ export const run = <E>(options: RunOptions<E>): void => {
   const starting = setTimeout(() => exitNow(`starting took longer than ${startBoundMs} ms`), startBoundMs)
 
   /** From here on, the process ends within the bound. The timer keeps the loop alive: an empty one would exit 0. */
-  const beginStopping = (): void => {
+  const beginStopping = (reason: string): void => {
     if (stopping) return
     stopping = true
     clearTimeout(starting)
     setTimeout(() => exitNow(`stopping took longer than ${boundMs} ms`), boundMs)
+    Deferred.unsafeDone(stop, Effect.succeed(reason))
   }
 
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) {
-      exitNow(`${signal} while stopping`)
-    } else {
-      beginStopping()
-      Deferred.unsafeDone(stop, Effect.succeed(signal))
-    }
+    if (stopping) exitNow(`${signal} while stopping`)
+    else beginStopping(signal)
   }
   process.on("SIGTERM", onSignal)
   process.on("SIGINT", onSignal)
+  options.stoppedBy?.(beginStopping)
   process.on("uncaughtException", (error) => exitNow("uncaught exception", error?.stack ?? String(error)))
   // A log whose reader is gone must not end the service; LogSink counts what it can't write.
   process.stdout.on("error", () => undefined)

@@ -176,7 +176,8 @@ export const make = (
             ),
           ),
         )
-        http.listen({ host, port }, () => resume(Exit.succeed(http)))
+        // Also where processes share their public port: each has figures of its own.
+        http.listen({ host, port, exclusive: true }, () => resume(Exit.succeed(http)))
       }),
       (http) =>
         Effect.async<void>((resume) => {

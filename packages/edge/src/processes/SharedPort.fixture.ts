@@ -1,0 +1,36 @@
+/** A small service for `SharedPort.test.ts`, which bundles it: it answers who it is. `FIXTURE_MODE` says how it behaves. */
+import * as Http from "node:http"
+import * as AppConfig from "@floodgate/runtime/config/AppConfig"
+import * as Main from "@floodgate/runtime/lifecycle/Main"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SharedPort from "./SharedPort.ts"
+
+const SLOW_MS = 1_000
+
+const server = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    if (process.env["FIXTURE_MODE"] === "broken") return yield* Effect.dieMessage("the fixture is broken")
+    const port = yield* AppConfig.load(AppConfig.port("edge"))
+    yield* Effect.acquireRelease(
+      Effect.async<Http.Server>((resume) => {
+        const http = Http.createServer((request, response) => {
+          const answer = () =>
+            response.end(JSON.stringify({ pid: process.pid, ops: process.env["EDGE_OPS_PORT"] }))
+          if (request.url === "/slow") setTimeout(answer, SLOW_MS)
+          else answer()
+        })
+        http.listen({ port, host: "127.0.0.1" }, () => resume(Effect.succeed(http)))
+      }),
+      (http) => Effect.async<void>((resume) => void http.close(() => resume(Effect.void))),
+    )
+  }),
+)
+
+Main.run({
+  service: "fixture",
+  layer: SharedPort.layer(server),
+  opsPort: AppConfig.port("edgeOps"),
+  requires: [SharedPort.count],
+  stoppedBy: SharedPort.stoppedByHolder,
+})
