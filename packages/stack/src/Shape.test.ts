@@ -3,6 +3,7 @@ import * as Shape from "./Shape.ts"
 
 const words: Shape.Words = {
   edges: "1",
+  "edge-processes": "1",
   replicas: "1",
   instances: [],
   redis: "single",
@@ -36,6 +37,7 @@ describe("the shape of a stack", () => {
 
   it.each([
     [{ edges: "0" }, "--edges"],
+    [{ "edge-processes": "many" }, "--edge-processes"],
     [{ replicas: "10" }, "--replicas"],
     [{ instances: ["sandbox=2"] }, "sandbox"],
     [{ redis: "sentinel" }, "--redis"],

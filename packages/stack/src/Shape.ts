@@ -13,6 +13,8 @@ export interface Told {
 export interface Shape {
   /** How many of each service; one where nothing is said. */
   readonly instances: Partial<Readonly<Record<Service, number>>>
+  /** How many processes share the port of each edge. */
+  readonly edgeProcesses: number
   /** `cluster`: three primaries with a replica each. */
   readonly redis: "single" | "cluster"
   /** How many Kafka brokers. Three hold three copies of everything, two of which must confirm. */
@@ -23,7 +25,14 @@ export interface Shape {
   readonly via: Partial<Readonly<Record<PortName, number>>>
 }
 
-export const single: Shape = { instances: {}, redis: "single", brokers: 1, told: [], via: {} }
+export const single: Shape = {
+  instances: {},
+  edgeProcesses: 1,
+  redis: "single",
+  brokers: 1,
+  told: [],
+  via: {},
+}
 
 /** Instances that a service can have. */
 export const MOST_INSTANCES = 9
@@ -36,6 +45,7 @@ export const instancesOf = (shape: Shape, service: Service): number => shape.ins
 /** The command line's words for a shape. */
 export interface Words {
   readonly edges: string
+  readonly "edge-processes": string
   readonly replicas: string
   readonly instances: ReadonlyArray<string>
   readonly redis: string
@@ -89,5 +99,6 @@ export const parse = (words: Words): Shape => {
     if (!(name in offsets)) throw new StackError(`--via doesn't know "${name}".`)
     via[name as PortName] = Number(port)
   }
-  return { instances, redis: words.redis, brokers: words.brokers === "3" ? 3 : 1, told, via }
+  const edgeProcesses = count("edge-processes", words["edge-processes"])
+  return { instances, edgeProcesses, redis: words.redis, brokers: words.brokers === "3" ? 3 : 1, told, via }
 }

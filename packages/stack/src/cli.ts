@@ -36,6 +36,7 @@ const help = `Usage: pnpm start [options], or pnpm stack <command> [options]
   --jaeger                  build Jaeger with Go where there is no other road to it
   --observe                 Prometheus with our alerts, Alertmanager, Jaeger, and Grafana where there is one
   --edges N                 so many edges: edge, edge-2 …, on ports a hundred apart
+  --edge-processes N        so many processes behind the port of each edge
   --replicas N              so many of every service; --instances ordering=2,payment=3 says it one by one
   --redis cluster           three Redis primaries with a replica each
   --brokers 3               three Kafka brokers, three copies of everything
@@ -51,6 +52,7 @@ const options = {
   observe: { type: "boolean", default: false },
   bus: { type: "string", default: "kafka" },
   edges: { type: "string", default: "1" },
+  "edge-processes": { type: "string", default: "1" },
   replicas: { type: "string", default: "1" },
   instances: { type: "string", multiple: true, default: [] },
   redis: { type: "string", default: "single" },

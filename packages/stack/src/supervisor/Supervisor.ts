@@ -171,11 +171,13 @@ export class Supervisor {
         ...place("prometheus"),
         port: this.#port("prometheus"),
         alertmanager: `127.0.0.1:${this.#port("alertmanager")}`,
-        targets: this.#instances.map((instance) => ({
-          job: instance.service,
-          instance: instanceName(instance),
-          address: `127.0.0.1:${this.#port(facts[instance.service].opsPort, instance.number)}`,
-        })),
+        targets: this.#instances.flatMap((instance) =>
+          this.#opsPorts(instance).map((port, i) => ({
+            job: instance.service,
+            instance: i === 0 ? instanceName(instance) : `${instanceName(instance)}.${i}`,
+            address: `127.0.0.1:${port}`,
+          })),
+        ),
       }),
     )
     if (grafana.how === "none") return this.#say(grafana.why)
@@ -548,6 +550,15 @@ export class Supervisor {
     throw new StackError(`${port} is held by ${who}${advice}`)
   }
 
+  /** Where an instance shows its figures: its own port, and those of the processes that share its public one. */
+  #opsPorts({ number, service }: Instance): ReadonlyArray<number> {
+    const own = this.#port(facts[service].opsPort, number)
+    const { edgeProcesses } = this.#options.shape
+    if (service !== "edge" || edgeProcesses === 1) return [own]
+    const first = this.#port("edgeWorkerOps", number)
+    return [own, ...Array.from({ length: edgeProcesses }, (_, i) => first + i)]
+  }
+
   #serviceUrl(name: Service, instance = 1): string {
     return `${facts[name].scheme}://127.0.0.1:${this.#port(facts[name].port, instance)}`
   }
@@ -628,19 +639,21 @@ export class Supervisor {
     const name = instanceName(instance)
     const { niceness, opsPort, port } = facts[service]
     const ops = this.#port(opsPort, number)
+    const { edgeProcesses } = this.#options.shape
+    const named: ReadonlyArray<PortTable.PortName> =
+      service === "edge" ? [port, opsPort, "edgeWorkerOps"] : [port, opsPort]
     const ownPorts =
       number === 1
         ? {}
-        : {
-            [PortTable.envName(port)]: String(this.#port(port, number)),
-            [PortTable.envName(opsPort)]: String(ops),
-          }
+        : Object.fromEntries(named.map((each) => [PortTable.envName(each), String(this.#port(each, number))]))
+    const sharing =
+      service === "edge" && edgeProcesses > 1 ? { EDGE_PROCESSES: String(edgeProcesses) } : undefined
     return {
       name,
       command: process.execPath,
       args: [...NODE_OPTIONS, path.join(this.#build.folder, `${service}.js`)],
       cwd: this.#options.root,
-      env: { ...this.#environment(service), ...ownPorts, ...env },
+      env: { ...this.#environment(service), ...ownPorts, ...sharing, ...env },
       logFile: path.join(this.#options.dataDir, "logs", `${name}.log`),
       isReady: () => answersOk(ops, "/readyz"),
       readyTimeoutMs: serviceReadyMs,
