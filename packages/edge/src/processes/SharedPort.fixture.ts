@@ -15,10 +15,11 @@ const server = Layer.scopedDiscard(
     yield* Effect.acquireRelease(
       Effect.async<Http.Server>((resume) => {
         const http = Http.createServer((request, response) => {
-          const answer = () =>
-            response.end(JSON.stringify({ pid: process.pid, ops: process.env["EDGE_OPS_PORT"] }))
-          if (request.url === "/slow") setTimeout(answer, SLOW_MS)
-          else answer()
+          const answer = (): void =>
+            void response.end(JSON.stringify({ pid: process.pid, ops: process.env["EDGE_OPS_PORT"] }))
+          if (request.url !== "/slow") return answer()
+          process.stdout.write("in hand\n")
+          setTimeout(answer, SLOW_MS)
         })
         http.listen({ port, host: "127.0.0.1" }, () => resume(Effect.succeed(http)))
       }),

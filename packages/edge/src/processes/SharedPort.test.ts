@@ -159,10 +159,10 @@ describe("processes that share a port", () => {
   })
 
   it("stop with the holder of the port, after what they have in hand", async () => {
-    const { base, child, exited } = await shared()
+    const { base, child, exited, log } = await shared()
     const pids = (await whoAnswers(base)).map(({ pid }) => pid)
     const slow = [ask(base, "/slow"), ask(base, "/slow")]
-    await sleep(200)
+    await until("both requests", () => log().match(/^in hand$/gm)?.length === 2)
     // As a terminal and a container's end do: all of them are told, the sharers twice.
     for (const pid of [child.pid!, ...pids]) process.kill(pid, "SIGINT")
     for (const answer of await Promise.all(slow)) assert.strictEqual(answer?.status, 200)
