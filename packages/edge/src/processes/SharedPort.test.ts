@@ -66,7 +66,7 @@ const freeBase = async (): Promise<number> => {
 
 interface Answered {
   readonly pid: number
-  readonly ops: string
+  readonly ops: number
 }
 
 /** One request on a connection of its own; undefined where nobody answered. */
@@ -95,7 +95,7 @@ const whoAnswers = async (base: number, times = 8): Promise<ReadonlyArray<Answer
     const answer = await ask(base)
     if (answer !== undefined) answers.set(answer.json.pid, answer.json)
   }
-  return [...answers.values()].sort((one, other) => one.ops.localeCompare(other.ops))
+  return [...answers.values()].sort((one, other) => one.ops - other.ops)
 }
 
 const isAlive = (pid: number): boolean => {
@@ -136,7 +136,7 @@ describe("processes that share a port", () => {
     const { base, child } = await shared()
     const answering = await whoAnswers(base)
     assert.deepStrictEqual(
-      answering.map(({ ops }) => Number(ops)),
+      answering.map(({ ops }) => ops),
       [portOf(base, "edgeWorkerOps"), portOf(base, "edgeWorkerOps") + 1],
     )
     assert.notInclude(
