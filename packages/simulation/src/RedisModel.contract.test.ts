@@ -360,6 +360,8 @@ const compare = (name: string, calls: ReadonlyArray<Call>) =>
     return codes
   })
 
+const MOST_ROUNDS = 10
+
 withLayer(TestRedis.layer, { excludeTestServices: true })("the model of the sale's scripts", (it) => {
   it.effect(
     "answers and stores what the scripts do, whatever calls come",
@@ -368,21 +370,22 @@ withLayer(TestRedis.layer, { excludeTestServices: true })("the model of the sale
         const context = yield* Effect.context<Redis>()
         const codes = new Set<ReserveCode>()
         let run = 0
-        yield* Effect.promise(() =>
-          fc.assert(
-            fc.asyncProperty(history, async (calls) => {
-              const name = `sim${process.pid}-${++run}`
-              const reached = await Effect.runPromise(compare(name, calls).pipe(Effect.provide(context)))
-              for (const code of reached) codes.add(code)
-            }),
-            { numRuns: 300 },
-          ),
-        )
         // What no history reaches isn't compared. The window is the tests' of the script itself.
         const never: ReadonlySet<ReserveCode> = new Set([ReserveCode.NOT_STARTED, ReserveCode.ENDED])
-        for (const [name, code] of Object.entries(ReserveCode)) {
-          if (code < ReserveCode.NOT_EXECUTED && !never.has(code)) assert.isTrue(codes.has(code), name)
+        const missing = () =>
+          Object.entries(ReserveCode).flatMap(([name, code]) =>
+            code < ReserveCode.NOT_EXECUTED && !never.has(code) && !codes.has(code) ? [name] : [],
+          )
+        const histories = fc.asyncProperty(history, async (calls) => {
+          const name = `sim${process.pid}-${++run}`
+          const reached = await Effect.runPromise(compare(name, calls).pipe(Effect.provide(context)))
+          for (const code of reached) codes.add(code)
+        })
+        // A rare answer may be missed by all of one round.
+        for (let round = 0; round === 0 || (round < MOST_ROUNDS && missing().length > 0); round++) {
+          yield* Effect.promise(() => fc.assert(histories, { numRuns: 300 }))
         }
+        assert.deepStrictEqual(missing(), [])
       }),
     60_000,
   )

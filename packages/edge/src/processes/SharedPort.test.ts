@@ -164,7 +164,9 @@ describe("processes that share a port", () => {
     const slow = [ask(base, "/slow"), ask(base, "/slow")]
     await until("both requests", () => log().match(/^in hand$/gm)?.length === 2)
     // As a terminal and a container's end do: all of them are told, the sharers twice.
-    for (const pid of [child.pid!, ...pids]) process.kill(pid, "SIGINT")
+    child.kill("SIGINT")
+    await until("the holder's word", () => log().match(/the holder of the port stops/g)?.length === 2)
+    for (const pid of pids) process.kill(pid, "SIGINT")
     for (const answer of await Promise.all(slow)) assert.strictEqual(answer?.status, 200)
     assert.strictEqual(await exited, 0)
     for (const pid of pids) assert.isFalse(isAlive(pid))

@@ -175,9 +175,12 @@ export const run = <E>(options: RunOptions<E>): void => {
     Deferred.unsafeDone(stop, Effect.succeed(reason))
   }
 
+  let signalled = false
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) exitNow(`${signal} while stopping`)
-    else beginStopping(signal)
+    // The first may come after what else stops it: a terminal signals a process and those that it looks after.
+    if (signalled) exitNow(`${signal} while stopping`)
+    signalled = true
+    beginStopping(signal)
   }
   process.on("SIGTERM", onSignal)
   process.on("SIGINT", onSignal)
