@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
 import * as Net from "node:net"
@@ -6,6 +6,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { portOf } from "@floodgate/runtime/config/Ports"
+import { bundleFixture } from "@floodgate/runtime/testing/FixtureBundle"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 
 /** The fixture as services run: one bundle, plain node. */
@@ -14,22 +15,7 @@ const bundle = Path.join(folder, "fixture.mjs")
 const holders: Array<ChildProcess> = []
 
 beforeAll(() => {
-  execFileSync(
-    Path.resolve("node_modules/.bin/esbuild"),
-    [
-      Path.resolve(import.meta.dirname, "SharedPort.fixture.ts"),
-      "--bundle",
-      "--format=esm",
-      "--platform=node",
-      "--target=node20",
-      "--conditions=@floodgate/source",
-      "--external:@opentelemetry/exporter-jaeger",
-      "--banner:js=import{createRequire as r}from'node:module';const require=r(import.meta.url);",
-      "--log-level=error",
-      `--outfile=${bundle}`,
-    ],
-    { stdio: "inherit" },
-  )
+  bundleFixture(Path.resolve(import.meta.dirname, "SharedPort.fixture.ts"), bundle)
 })
 
 afterAll(() => {

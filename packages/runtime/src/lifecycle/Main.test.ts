@@ -1,9 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { bundleFixture } from "../testing/FixtureBundle.ts"
 
 /** The fixture as services run: one bundle, plain node. */
 const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "floodgate-main-"))
@@ -11,22 +12,7 @@ const bundle = Path.join(folder, "fixture.mjs")
 const children: Array<ChildProcess> = []
 
 beforeAll(() => {
-  execFileSync(
-    Path.resolve("node_modules/.bin/esbuild"),
-    [
-      Path.resolve(import.meta.dirname, "Main.fixture.ts"),
-      "--bundle",
-      "--format=esm",
-      "--platform=node",
-      "--target=node20",
-      "--conditions=@floodgate/source",
-      "--external:@opentelemetry/exporter-jaeger",
-      "--banner:js=import{createRequire as r}from'node:module';const require=r(import.meta.url);",
-      "--log-level=error",
-      `--outfile=${bundle}`,
-    ],
-    { stdio: "inherit" },
-  )
+  bundleFixture(Path.resolve(import.meta.dirname, "Main.fixture.ts"), bundle)
 })
 
 afterAll(() => {
