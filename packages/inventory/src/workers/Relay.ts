@@ -4,11 +4,14 @@
  * because no outcome came, the order worker absorbs.
  *
  * Each shard is relayed by the process that holds its lease. Shards are found by the hints of this process's own
- * reservations, and by looking at all of them every few seconds.
+ * reservations, and by looking at all of them every few seconds. Each has fibers of its own, so that one whose Redis
+ * hangs holds up no other; what costs by the call is shared: shards leave together, in one publish, and ask for outcomes
+ * together.
  */
 import { randomUUID } from "node:crypto"
 import { partitions, Topic } from "@floodgate/contracts/events/Topic"
 import { OrderingClient } from "@floodgate/contracts/rpc/OrderingClient"
+import * as Joined from "@floodgate/runtime/batching/Joined"
 import { EventBus, type OutgoingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { Redis } from "@floodgate/runtime/redis/Redis"
@@ -36,8 +39,8 @@ export interface RelayTimes {
   /** How often a stream is read without a hint: what other processes reserve is seen within this. */
   readonly poll: number
   /**
-   * How long the next entries gather behind a batch that wasn't full: everything after it, down to the transaction that
-   * makes orders, costs by the batch. Whoever comes after a pause doesn't wait.
+   * How long entries of all shards gather behind a departure: everything after it, down to the transaction that makes
+   * orders, costs by the batch. Whoever comes after a pause doesn't wait, nor does a shard with more than a batch.
    */
   readonly gather: number
   /** How often all shards are looked at. */
@@ -62,6 +65,12 @@ export const defaultTimes: RelayTimes = {
 
 /** Entries read, produced, or asked for at once. */
 const BATCH = 500
+
+/** Publishes under way at once, and questions for outcomes. */
+const AT_ONCE = 2
+
+/** Shards ask for outcomes at this many moments of each `sweep`, together with the others of theirs. */
+const SWEEP_PHASES = 4
 
 /** Pause after a failure, doubling from the first to the second (ms). */
 const BACKOFF_MS = [100, 1_000] as const
@@ -141,6 +150,39 @@ const make = (times: RelayTimes) =>
         Effect.map((reply) => reply === 1),
       )
 
+    /** When shards that have something leave, or left, Unix ms. */
+    let departureMs = 0
+
+    /** Waits for the next departure: at once after a pause, else together with all who wait. */
+    const awaitDeparture = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+      if (nowMs >= departureMs + times.gather) departureMs = nowMs
+      else if (nowMs >= departureMs) departureMs += times.gather
+      return departureMs > nowMs ? Effect.sleep(departureMs - nowMs) : Effect.void
+    })
+
+    const publish = yield* Joined.make({
+      atOnce: AT_ONCE,
+      most: BATCH,
+      sizeOf: (messages: ReadonlyArray<OutgoingMessage>) => messages.length,
+      call: (asks) => bus.publish(Topic.Reservations, asks.flat()),
+    })
+
+    const outcomesOf = yield* Joined.make({
+      atOnce: AT_ONCE,
+      most: BATCH,
+      sizeOf: (entries: ReadonlyArray<StreamEntry.StreamEntry>) => entries.length,
+      call: (asks) => {
+        const entries = asks.flat()
+        return Effect.map(
+          ordering.batchGetOutcomes({
+            orderNums: entries.map((entry) => entry.order_num),
+            userIds: entries.map((entry) => BigInt(entry.event.user_id)),
+          }),
+          ({ decided, held }) => ({ decided: new Set(decided), held: new Set(held) }),
+        )
+      },
+    })
+
     const range = (shard: number, from: string, to: string): Effect.Effect<ReadonlyArray<Row>, RedisError> =>
       redis.run("relay.read", (c) => c.xrange(ShardKeys.stream(shard), from, to, "COUNT", BATCH))
 
@@ -157,11 +199,7 @@ const make = (times: RelayTimes) =>
               },
             },
             entries.map((entry) => entry.event.traceparent),
-            (traceparents) =>
-              bus.publish(
-                Topic.Reservations,
-                entries.map((entry, i) => messageOf(shard, entry, traceparents[i])),
-              ),
+            (traceparents) => publish(entries.map((entry, i) => messageOf(shard, entry, traceparents[i]))),
           ).pipe(
             Effect.tapError(busTrouble.failed),
             Effect.tap(() => busTrouble.worked),
@@ -195,6 +233,14 @@ const make = (times: RelayTimes) =>
         return rows.length < BATCH ? "some" : "more"
       })
 
+      /** Whether something was written here; without a hint shards look together. */
+      const awaitHint = Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+        Effect.map(
+          Effect.timeoutOption(signals.awaitWritten(shard), times.poll - (nowMs % times.poll)),
+          Option.isSome,
+        ),
+      )
+
       const publisher = Effect.gen(function* () {
         let backoff: number = BACKOFF_MS[0]
         while (true) {
@@ -212,8 +258,7 @@ const make = (times: RelayTimes) =>
             continue
           }
           backoff = BACKOFF_MS[0]
-          if (moved === "some") yield* Effect.sleep(times.gather)
-          else if (moved === "nothing") yield* Effect.timeoutOption(signals.awaitWritten(shard), times.poll)
+          if (moved === "some" || (moved === "nothing" && (yield* awaitHint))) yield* awaitDeparture
         }
       })
 
@@ -227,13 +272,9 @@ const make = (times: RelayTimes) =>
         const rows = yield* range(shard, from, upTo)
         if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
         const entries = yield* entriesOf(shard, rows)
-        const { decided, held } = yield* ordering.batchGetOutcomes({
-          orderNums: entries.map((entry) => entry.order_num),
-          userIds: entries.map((entry) => BigInt(entry.event.user_id)),
-        })
+        const { decided, held } = yield* outcomesOf(entries)
         yield* outcomeTrouble.worked
-        const known = new Set(decided)
-        const ids = entries.filter((entry) => known.has(entry.order_num)).map((entry) => entry.id)
+        const ids = entries.filter((entry) => decided.has(entry.order_num)).map((entry) => entry.id)
         if (ids.length > 0) {
           yield* hooks.deleting(shard)
           if (globalThis.__FLOODGATE_FAULTS__) yield* CrashPoint.hit("relay.deleting")
@@ -243,10 +284,9 @@ const make = (times: RelayTimes) =>
         }
         // Ages by Redis' own clock: the id is its time, too.
         const old = redisNowMs - times.again
-        const waiting = entries.filter((entry) => !known.has(entry.order_num) && entry.reserved_at_ms < old)
+        const waiting = entries.filter((entry) => !decided.has(entry.order_num) && entry.reserved_at_ms < old)
         // A dead letter that somebody has still to settle keeps its entry, and gains nothing from another copy.
-        const dead = new Set(held)
-        const untold = waiting.filter((entry) => !dead.has(entry.order_num))
+        const untold = waiting.filter((entry) => !held.has(entry.order_num))
         if (again) {
           yield* produce(shard, untold)
           RelayMetrics.producedAgain(untold.length)
@@ -303,9 +343,15 @@ const make = (times: RelayTimes) =>
         }
       })
 
+      /** Until the shard's next moment, which it shares with a quarter of the others. */
+      const awaitSweep = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+        const phase = ((shard % SWEEP_PHASES) * times.sweep) / SWEEP_PHASES
+        return Effect.sleep(times.sweep - ((nowMs - phase) % times.sweep))
+      })
+
       const sweeper = Effect.gen(function* () {
         while (true) {
-          yield* Effect.sleep(times.sweep)
+          yield* awaitSweep
           yield* Effect.catchAll(sweep, (error) => {
             switch (error._tag) {
               case "BusUnavailable":

@@ -1,10 +1,11 @@
 /**
- * Turns reservations into orders: batch by batch, one short transaction each. A batch is let go of only when each of
- * its messages has an outcome in MySQL (an order, a tombstone, a dead letter), or failed by itself and waits for its
- * next try in a retry topic.
+ * Turns reservations into orders: batch by batch, one short transaction each, which batches of several partitions share
+ * where they come together. A batch is let go of only when each of its messages has an outcome in MySQL (an order, a
+ * tombstone, a dead letter), or failed by itself and waits for its next try in a retry topic.
  */
 import type { ReservationEvent } from "@floodgate/contracts/events/ReservationEvent"
 import { Topic } from "@floodgate/contracts/events/Topic"
+import * as Joined from "@floodgate/runtime/batching/Joined"
 import { type BusFailed, EventBus, type IncomingMessage } from "@floodgate/runtime/event-bus/EventBus"
 import * as CrashPoint from "@floodgate/runtime/lifecycle/CrashPoint"
 import { retryConflicts } from "@floodgate/runtime/mysql/Mysql"
@@ -30,14 +31,17 @@ export const GROUP = "order-worker"
 /** Messages of one transaction at most. */
 export const MAX_BATCH = 500
 
+/** Transactions of this process at once. What comes meanwhile gathers for the next. */
+const TRANSACTIONS_AT_ONCE = 4
+
 interface Item {
   readonly message: IncomingMessage
   readonly event: ReservationEvent
 }
 
 /**
- * What handles one batch of one partition. Fails only where the engine did; the bus then brings the same batch again,
- * after a pause, for as long as it takes.
+ * What handles a batch, of one partition or several, each in its order. Fails only where the engine did; the bus then
+ * brings the same messages again, after a pause, for as long as it takes.
  */
 export const makeHandler = Effect.gen(function* () {
   const orders = yield* OrderStore
@@ -193,5 +197,16 @@ export type Needs = OrderStore | FailedMessages | Timers | OrderingConfig | Outb
 export const run: Effect.Effect<never, BusFailed, EventBus | Needs> = Effect.gen(function* () {
   const bus = yield* EventBus
   const handle = yield* makeHandler
-  return yield* bus.consume({ group: GROUP, topics: [Topic.Reservations], maxBatch: MAX_BATCH, handle })
-})
+  const joined = yield* Joined.make({
+    atOnce: TRANSACTIONS_AT_ONCE,
+    most: MAX_BATCH,
+    sizeOf: (batch: ReadonlyArray<IncomingMessage>) => batch.length,
+    call: (batches) => Effect.annotateLogs(handle(batches.flat()), { group: GROUP }),
+  })
+  return yield* bus.consume({
+    group: GROUP,
+    topics: [Topic.Reservations],
+    maxBatch: MAX_BATCH,
+    handle: joined,
+  })
+}).pipe(Effect.scoped)

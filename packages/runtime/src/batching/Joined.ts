@@ -1,0 +1,107 @@
+/**
+ * Many small calls as few large ones: what fibers ask within one turn of the event loop, or while too many calls are
+ * under way, leaves as one call, and each asker gets its result. As in a database's group commit, the busier it is the
+ * larger the groups, and whoever comes alone waits for nobody.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+
+export interface Options<A, B, E, R> {
+  /** Calls under way at once. */
+  readonly atOnce: number
+  /** What one call may carry, by `sizeOf`. An ask that is larger by itself goes alone. */
+  readonly most: number
+  readonly sizeOf: (ask: A) => number
+  /**
+   * Does what was asked, oldest first. Its result, or its failure, is everybody's whose ask is among them; it is not
+   * interrupted when they leave.
+   */
+  readonly call: (asks: ReadonlyArray<A>) => Effect.Effect<B, E, R>
+}
+
+interface Asker<A, B, E> {
+  readonly ask: A
+  readonly answer: Deferred.Deferred<B, E>
+}
+
+const endOfTurn = Effect.async<void>((resume) => {
+  const handle = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(handle))
+})
+
+/**
+ * The joined form of `options.call`, for as long as the scope is open. Holds no more asks than it has askers: their
+ * number is the bound. An asker that is interrupted before its ask left takes it back.
+ */
+export const make = <A, B, E, R>(
+  options: Options<A, B, E, R>,
+): Effect.Effect<(ask: A) => Effect.Effect<B, E>, never, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const fork = yield* FiberSet.makeRuntime<R>()
+    let waiting: Array<Asker<A, B, E>> = []
+    let underWay = 0
+    let leaving = false
+
+    /** The oldest that fit into one call. */
+    const takeGroup = (): ReadonlyArray<Asker<A, B, E>> => {
+      let size = 0
+      let count = 0
+      for (const { ask } of waiting) {
+        size += options.sizeOf(ask)
+        if (count > 0 && size > options.most) break
+        count++
+      }
+      const group = waiting.slice(0, count)
+      waiting = waiting.slice(count)
+      return group
+    }
+
+    const launch = (): void => {
+      while (waiting.length > 0 && underWay < options.atOnce) {
+        const group = takeGroup()
+        underWay++
+        fork(
+          Effect.suspend(() => options.call(group.map(({ ask }) => ask))).pipe(
+            Effect.onExit((exit) =>
+              Effect.sync(() => {
+                underWay--
+                for (const { answer } of group) Deferred.unsafeDone(answer, exit)
+                leave()
+              }),
+            ),
+            // Told to the askers: nobody else waits for it.
+            Effect.exit,
+          ),
+        )
+      }
+    }
+
+    const leave = (): void => {
+      if (leaving || waiting.length === 0 || underWay >= options.atOnce) return
+      leaving = true
+      fork(
+        Effect.zipRight(
+          endOfTurn,
+          Effect.sync(() => {
+            leaving = false
+            launch()
+          }),
+        ),
+      )
+    }
+
+    return (ask) =>
+      Effect.suspend(() => {
+        const asker: Asker<A, B, E> = { ask, answer: Deferred.unsafeMake<B, E>(FiberId.none) }
+        waiting.push(asker)
+        leave()
+        return Effect.onInterrupt(Deferred.await(asker.answer), () =>
+          Effect.sync(() => {
+            waiting = waiting.filter((other) => other !== asker)
+          }),
+        )
+      })
+  })
