@@ -61,6 +61,7 @@ export const InventoryRpc = defineRpc(InventoryService, {
   listProducts: [InvalidInput],
   warmUp: [NotFound, WrongState, Busy, Forbidden],
   reserveBatch: [InvalidInput],
+  reserveBatches: [InvalidInput],
   getReservation: [NotFound, InvalidInput],
   getManagedProduct: [NotFound, Forbidden],
   listManagedProducts: [InvalidInput, Forbidden],

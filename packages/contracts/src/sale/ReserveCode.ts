@@ -42,5 +42,5 @@ export type ReserveCode = (typeof ReserveCode)[keyof typeof ReserveCode]
 /** How many reservations, live or released, one buyer may make of one product. */
 export const MAX_RESERVATIONS_PER_BUYER = 5
 
-/** Items a ReserveBatch call may carry. */
+/** Items that a call of ReserveBatch, or of ReserveBatches in all, may carry. */
 export const MAX_BATCH = 128

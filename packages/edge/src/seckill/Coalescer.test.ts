@@ -1,5 +1,8 @@
+import { create } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { Busy } from "@floodgate/contracts/errors/Errors"
+import { ReserveBatchesResponseSchema } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
+import type { CallOptions } from "@floodgate/contracts/rpc/GrpcClient"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -13,6 +16,8 @@ import * as ServerClock from "./ServerClock.ts"
 import * as SoldOutMarks from "./SoldOutMarks.ts"
 
 interface Call {
+  /** Batches of one call have the same number. */
+  readonly call: number
   readonly productId: bigint
   readonly userId: ReadonlyArray<bigint>
   readonly requestId: ReadonlyArray<string>
@@ -24,20 +29,33 @@ interface Call {
   readonly reply: Deferred.Deferred<ReturnType<typeof Messages.reserved>, Busy>
 }
 
-/** Inventory whose calls the test answers by hand. */
+/** Inventory whose calls the test answers by hand, batch by batch. */
 const makeInventory = () => {
   const calls: Array<Call> = []
+  let sent = 0
+  const answered = (request: unknown, options: CallOptions | undefined, call: number) =>
+    Effect.gen(function* () {
+      const reply = yield* Deferred.make<ReturnType<typeof Messages.reserved>, Busy>()
+      calls.push({
+        ...(request as Call),
+        call,
+        deadlineMs: options!.deadlineMs!,
+        span: options!.span!,
+        reply,
+      })
+      return yield* Deferred.await(reply)
+    })
   const peers = FakePeers.inventory({
-    reserveBatch: (request, options) =>
-      Effect.gen(function* () {
-        const reply = yield* Deferred.make<ReturnType<typeof Messages.reserved>, Busy>()
-        calls.push({
-          ...(request as unknown as Call),
-          deadlineMs: options!.deadlineMs!,
-          span: options!.span!,
-          reply,
-        })
-        return yield* Deferred.await(reply)
+    reserveBatch: (request, options) => Effect.suspend(() => answered(request, options, ++sent)),
+    reserveBatches: ({ batches }, options) =>
+      Effect.suspend(() => {
+        const call = ++sent
+        return Effect.map(
+          Effect.forEach(batches!, (request) => answered(request, options, call), {
+            concurrency: "unbounded",
+          }),
+          (replies) => create(ReserveBatchesResponseSchema, { batches: replies }),
+        )
       }),
   })
   const layer = Coalescer.layer.pipe(
@@ -97,9 +115,11 @@ describe("Coalescer", () => {
           [43n, 1],
         ],
       )
+      assert.strictEqual(calls[0]!.call, calls[1]!.call)
       yield* reserveAll(calls[0]!)
+      yield* reserveAll(calls[1]!)
       yield* turn
-      assert.strictEqual(answers.size, 50)
+      assert.strictEqual(answers.size, 51)
       for (let user = 1; user <= 50; user++) assert.strictEqual(answers.get(user)?.orderNum, `num-${user}`)
       assert.strictEqual(coalescer.pending(), 0)
     }).pipe(Effect.provide(layer))
@@ -292,6 +312,62 @@ describe("Coalescer", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("a call carries 128 items of all its products, and no batch is cut for it", () => {
+    const { calls, layer } = makeInventory()
+    return Effect.gen(function* () {
+      const coalescer = yield* Coalescer.Coalescer
+      const answers = new Map<number, ReserveOutcome>()
+      for (const [productId, items] of [
+        [1, 100],
+        [2, 28],
+        [3, 60],
+        [4, 69],
+      ] as const) {
+        for (let i = 0; i < items; i++) submit(coalescer, answers, productId * 1_000 + i, { productId })
+      }
+      yield* turn
+      assert.deepStrictEqual(
+        calls
+          .map(({ call, productId, userId }) => [call, Number(productId), userId.length])
+          .sort((a, b) => a[1]! - b[1]!),
+        [
+          [1, 1, 100],
+          [1, 2, 28],
+          [2, 3, 60],
+          [3, 4, 69],
+        ],
+      )
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.scoped("a product whose shard is silent holds up nobody but those of the call that found out", () => {
+    const { calls, layer } = makeInventory()
+    return Effect.gen(function* () {
+      const coalescer = yield* Coalescer.Coalescer
+      const answers = new Map<number, ReserveOutcome>()
+      /** Both products ask; answers the numbers of the calls that they are in. */
+      const both = (user: number, code: number) =>
+        Effect.gen(function* () {
+          const from = calls.length
+          submit(coalescer, answers, user, { productId: 1 })
+          submit(coalescer, answers, user + 1, { productId: 2 })
+          yield* turn
+          const [silent, healthy] = calls.slice(from).sort((a, b) => Number(a.productId - b.productId))
+          yield* reserveAll(healthy!)
+          yield* turn
+          const waited = !answers.has(user + 1)
+          yield* reserveAll(silent!, code)
+          yield* turn
+          return { together: silent!.call === healthy!.call, waited }
+        })
+      assert.deepStrictEqual(yield* both(10, ReserveCode.UNKNOWN), { together: true, waited: true })
+      assert.deepStrictEqual(yield* both(20, ReserveCode.UNKNOWN), { together: false, waited: false })
+      assert.deepStrictEqual(yield* both(30, ReserveCode.RESERVED), { together: false, waited: false })
+      assert.deepStrictEqual(yield* both(40, ReserveCode.RESERVED), { together: true, waited: true })
+      assert.strictEqual(answers.size, 8)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("only recorded requests carry their trace, and only they make a span", () => {
     const { calls, layer } = makeInventory()
     return Effect.gen(function* () {
@@ -300,11 +376,13 @@ describe("Coalescer", () => {
       const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
       submit(coalescer, answers, 1)
       submit(coalescer, answers, 2, { traceparent })
-      submit(coalescer, answers, 3, { productId: 43 })
       yield* turn
       assert.deepStrictEqual([...calls[0]!.tracedItem], [1])
       assert.deepStrictEqual([...calls[0]!.traceparent], [traceparent])
       assert.isTrue(calls[0]!.span)
+      yield* reserveAll(calls[0]!)
+      submit(coalescer, answers, 3, { productId: 43 })
+      yield* turn
       assert.isFalse(calls[1]!.span)
     }).pipe(Effect.provide(layer))
   })

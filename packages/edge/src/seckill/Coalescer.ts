@@ -1,11 +1,16 @@
 /**
- * Turns the requests of a rush into batches, one product a call: a round trip to inventory costs more than a hundred
- * reservations in it. The first request after a pause leaves at the end of the same turn of the event loop; while calls
- * are under way the next batch gathers until they are answered, for at most 2 ms or 128 items.
+ * Turns the requests of a rush into batches, one a product, and batches into calls: a round trip to inventory costs more
+ * than a hundred reservations in it. The first request after a pause leaves at the end of the same turn of the event
+ * loop; while calls are under way the next call gathers until they are answered, for at most 2 ms or 128 items.
+ *
+ * A call is answered when all its products are. One whose shard didn't answer is sent alone until it does again, so that
+ * it holds up nobody else.
  *
  * An item, once taken, runs to its answer whether or not its client is still there. Every item is answered within its
  * time: what could not be sent before that is `notExecuted`, what was sent and not answered `unknown`.
  */
+import { Busy } from "@floodgate/contracts/errors/Errors"
+import type { ReserveBatchResponse } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { MAX_BATCH, ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
@@ -19,11 +24,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { notExecuted, type ReserveOutcome, unknown } from "./ReserveAnswer.ts"
+import * as ReserveColumns from "./ReserveColumns.ts"
 import * as SeckillMetrics from "./SeckillMetrics.ts"
 import { ServerClock } from "./ServerClock.ts"
 import { SoldOutMarks } from "./SoldOutMarks.ts"
 
-/** How long a batch gathers while others are under way. */
+/** How long a call gathers while others are under way. */
 export const MAX_WAIT_MS = 2
 /** Calls under way for one product. More would only queue at its Redis. */
 export const MAX_IN_FLIGHT = 8
@@ -38,6 +44,8 @@ const ANSWER_MARGIN_MS = 150
 /** Asking again is worth it only with this much time left. */
 const MIN_RETRY_MS = 100
 const MAX_ATTEMPTS = 3
+/** Products that are sent alone. */
+const MAX_ALONE = 10_000
 
 export interface Item {
   readonly userId: number
@@ -70,10 +78,16 @@ interface Lane {
   readonly productId: number
   queue: Array<Waiting>
   inFlight: number
-  /** The gathering under way, by number; 0 where there is none. */
-  gathering: number
+  /** It waits for the next departure. */
+  ready: boolean
   /** A timer is set that answers what outlives its time while all calls are taken. */
   expiring: boolean
+}
+
+/** What one call takes along of a lane. */
+interface Batch {
+  readonly lane: Lane
+  readonly items: ReadonlyArray<Waiting>
 }
 
 const endOfTurn = Effect.async<void>((resume) => {
@@ -89,7 +103,14 @@ export const make = Effect.gen(function* () {
   const run = yield* FiberSet.makeRuntime<never>()
   const lanes = new Map<number, Lane>()
   let pendingInAll = 0
+  /** Lanes that leave together next. */
+  let ready: Array<Lane> = []
+  let underWay = 0
   let gatherings = 0
+  /** The gathering under way, by number; 0 where there is none. */
+  let gathering = 0
+  /** Products whose shard didn't answer when they were asked for last. */
+  const alone = new Set<number>()
 
   yield* Instrument.observing(() => SeckillMetrics.pending.set({}, pendingInAll))
 
@@ -126,74 +147,74 @@ export const make = Effect.gen(function* () {
   // Spread, so that the crowd doesn't come back as one.
   const retryPause = Effect.flatMap(Random.nextIntBetween(20, 60), (ms) => Effect.sleep(ms))
 
-  const settle = (
-    lane: Lane,
-    batch: ReadonlyArray<Waiting>,
-    outcomeOf: (i: number) => ReserveOutcome,
-  ): Effect.Effect<void> => {
+  const settle = ({ items, lane }: Batch, outcomeOf: (i: number) => ReserveOutcome): void => {
     const again: Array<Waiting> = []
-    batch.forEach((item, i) => {
+    items.forEach((item, i) => {
       const outcome = outcomeOf(i)
       if (mayRetry(item, outcome.code)) again.push(item)
       else item.answer(outcome)
     })
-    if (again.length === 0) return Effect.void
-    return Effect.sync(() => {
-      run(
-        Effect.zipRight(
-          retryPause,
-          Effect.sync(() => {
-            for (const item of again) enqueue(laneOf(lane.productId), item)
-          }),
-        ),
-      )
-    })
+    if (again.length === 0) return
+    run(
+      Effect.zipRight(
+        retryPause,
+        Effect.sync(() => {
+          for (const item of again) enqueue(laneOf(lane.productId), item)
+        }),
+      ),
+    )
   }
 
-  const call = (lane: Lane, batch: ReadonlyArray<Waiting>): Effect.Effect<void> => {
-    const sentMs = nowMs()
-    const serverNowMs = serverClock.nowMs()
-    const notAfter: Array<bigint> = []
-    const tracedItem: Array<number> = []
-    const traceparent: Array<string> = []
-    let lastMs = 0
-    batch.forEach((item, i) => {
-      item.attempts++
-      const leftMs = item.expiresMs - sentMs
-      notAfter.push(BigInt(serverNowMs + leftMs))
-      lastMs = Math.max(lastMs, leftMs)
-      if (item.traceparent !== undefined) {
-        tracedItem.push(i)
-        traceparent.push(item.traceparent)
-      }
-    })
-    const request = inventory.reserveBatch(
-      {
-        productId: BigInt(lane.productId),
-        userId: batch.map((item) => BigInt(item.userId)),
-        quantity: batch.map((item) => item.quantity),
-        requestId: batch.map((item) => item.requestId),
-        notAfterMs: notAfter,
-        tracedItem,
-        traceparent,
-      },
-      { deadlineMs: lastMs + ANSWER_MARGIN_MS, span: tracedItem.length > 0 },
+  /** Whether the product goes alone from now on. */
+  const remember = (productId: number, outcomes: ReadonlyArray<ReserveOutcome>): void => {
+    const silent = outcomes.every(
+      ({ code }) => code === ReserveCode.UNKNOWN || code === ReserveCode.NOT_EXECUTED,
     )
-    const answered = Effect.flatMap(request, (response) => {
-      serverClock.learn(Number(response.serverTimeMs), sentMs, nowMs())
-      marks.learn(lane.productId, Number(response.stock), Number(response.stockVersion))
-      let boughtAt = 0
-      return settle(lane, batch, (i) => {
-        const code = response.code[i]
-        if (code === undefined) return unknown
-        const live = code === ReserveCode.ALREADY_BOUGHT ? response.liveOrderNums[boughtAt++] : undefined
-        return {
-          code,
-          orderNum: response.orderNum[i] ?? "",
-          detail: Number(response.detail[i] ?? 0n),
-          liveOrderNums: live === undefined || live === "" ? notExecuted.liveOrderNums : live.split(","),
-        }
-      })
+    if (!silent) alone.delete(productId)
+    else if (alone.size < MAX_ALONE) alone.add(productId)
+  }
+
+  const answer = (batch: Batch, response: ReserveBatchResponse | undefined): void => {
+    const { productId } = batch.lane
+    if (response !== undefined) marks.learn(productId, Number(response.stock), Number(response.stockVersion))
+    const outcomes = ReserveColumns.decode(response, batch.items.length)
+    remember(productId, outcomes)
+    settle(batch, (i) => outcomes[i]!)
+  }
+
+  const ask = (
+    batches: ReadonlyArray<Batch>,
+    options: GrpcClient.CallOptions,
+    aheadMs: number,
+  ): Effect.Effect<ReadonlyArray<ReserveBatchResponse>, unknown> => {
+    const requests = batches.map(({ items, lane }) => ReserveColumns.encode(lane.productId, items, aheadMs))
+    return requests.length === 1
+      ? Effect.map(inventory.reserveBatch(requests[0]!, options), (response) => [response])
+      : Effect.map(inventory.reserveBatches({ batches: requests }, options), (response) => response.batches)
+  }
+
+  const call = (batches: ReadonlyArray<Batch>): Effect.Effect<void> => {
+    const sentMs = nowMs()
+    const traceparents: Array<string> = []
+    let lastMs = 0
+    let count = 0
+    for (const { items } of batches) {
+      count += items.length
+      for (const item of items) {
+        item.attempts++
+        lastMs = Math.max(lastMs, item.expiresMs - sentMs)
+        if (item.traceparent !== undefined) traceparents.push(item.traceparent)
+      }
+    }
+    const request = ask(
+      batches,
+      { deadlineMs: lastMs + ANSWER_MARGIN_MS, span: traceparents.length > 0 },
+      serverClock.nowMs() - sentMs,
+    )
+    const answered = Effect.map(request, (responses) => {
+      const told = responses.find((response) => response.serverTimeMs > 0n)
+      if (told !== undefined) serverClock.learn(Number(told.serverTimeMs), sentMs, nowMs())
+      for (const [i, batch] of batches.entries()) answer(batch, responses[i])
     })
     const safe = Effect.catchAllCause(answered, (cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.void
@@ -201,61 +222,95 @@ export const make = Effect.gen(function* () {
       if (GrpcClient.wasNotSent(failure)) {
         // The breaker is open: it will be for longer than it pays to keep the crowd waiting. What was sent before may
         // have been done.
-        for (const item of batch) item.answer(item.attempts === 1 ? notExecuted : unknown)
+        for (const { items } of batches) {
+          for (const item of items) item.answer(item.attempts === 1 ? notExecuted : unknown)
+        }
         return Effect.void
       }
       // Perhaps it was done: asking again under the same request ids is safe, and the only way to know.
-      const settled = settle(lane, batch, (i) =>
-        failure?._tag === "Busy" && mayRetry(batch[i]!, ReserveCode.NOT_EXECUTED) ? notExecuted : unknown,
-      )
-      return failure?._tag === "Busy"
-        ? settled
-        : Effect.zipRight(Effect.logError("A batch of reservations failed", cause), settled)
+      const busy = failure instanceof Busy
+      for (const batch of batches) {
+        settle(batch, (i) =>
+          busy && mayRetry(batch.items[i]!, ReserveCode.NOT_EXECUTED) ? notExecuted : unknown,
+        )
+      }
+      return busy ? Effect.void : Effect.logError("A call with reservations failed", cause)
     })
-    if (tracedItem.length === 0) return safe
-    // The batch belongs to all its requests: a child of the first recorded one, linked to the others.
+    if (traceparents.length === 0) return safe
+    // The call belongs to all its requests: a child of the first recorded one, linked to the others.
     return safe.pipe(
       Effect.withSpan("Coalescer.batch", {
         captureStackTrace: false,
-        links: TraceContext.links(traceparent.slice(1)),
-        attributes: { product_id: lane.productId, items: batch.length },
+        links: TraceContext.links(traceparents.slice(1)),
+        attributes: { product_id: batches.map(({ lane }) => lane.productId).join(","), items: count },
       }),
-      TraceContext.withParent(traceparent[0]),
+      TraceContext.withParent(traceparents[0]),
     )
   }
 
-  const launch = (lane: Lane): void => {
-    dropExpired(lane)
-    if (lane.queue.length === 0) return
-    const batch = take(lane)
-    lane.inFlight++
-    SeckillMetrics.batchItems(batch.length)
+  const launch = (batches: ReadonlyArray<Batch>): void => {
+    underWay++
+    let count = 0
+    for (const { items, lane } of batches) {
+      lane.inFlight++
+      count += items.length
+    }
+    SeckillMetrics.batchItems(count)
     const startedAt = performance.now()
     run(
       Effect.ensuring(
-        Effect.suspend(() => call(lane, batch)),
+        Effect.suspend(() => call(batches)),
         Effect.sync(() => {
-          lane.inFlight--
+          underWay--
           SeckillMetrics.batchSeconds((performance.now() - startedAt) / 1_000)
+          for (const { lane } of batches) lane.inFlight--
+          for (const { lane } of batches) pump(lane)
           // Nothing to wait for any more: what has gathered meanwhile leaves now.
-          if (lane.inFlight === 0) lane.gathering = 0
-          pump(lane)
+          if (underWay === 0 && gathering !== 0) gather()
         }),
       ),
     )
   }
 
-  const gather = (lane: Lane): Effect.Effect<void> => {
+  /** All that is ready, in as few calls as carry it. */
+  const depart = (): void => {
+    const lanes = ready
+    ready = []
+    let batches: Array<Batch> = []
+    let count = 0
+    for (const lane of lanes) {
+      lane.ready = false
+      dropExpired(lane)
+      if (lane.queue.length === 0 || lane.inFlight >= MAX_IN_FLIGHT) continue
+      const batch = { lane, items: take(lane) }
+      if (alone.has(lane.productId)) {
+        launch([batch])
+        continue
+      }
+      if (count > 0 && count + batch.items.length > MAX_BATCH) {
+        launch(batches)
+        batches = []
+        count = 0
+      }
+      batches.push(batch)
+      count += batch.items.length
+    }
+    if (count > 0) launch(batches)
+    for (const lane of lanes) pump(lane)
+  }
+
+  const gather = (): void => {
     const mine = ++gatherings
-    lane.gathering = mine
-    return Effect.zipRight(
-      lane.inFlight === 0 ? endOfTurn : Effect.sleep(MAX_WAIT_MS),
-      Effect.sync(() => {
-        if (lane.gathering !== mine) return
-        lane.gathering = 0
-        if (lane.inFlight < MAX_IN_FLIGHT) launch(lane)
-        pump(lane)
-      }),
+    gathering = mine
+    run(
+      Effect.zipRight(
+        underWay === 0 ? endOfTurn : Effect.sleep(MAX_WAIT_MS),
+        Effect.sync(() => {
+          if (gathering !== mine) return
+          gathering = 0
+          depart()
+        }),
+      ),
     )
   }
 
@@ -270,23 +325,28 @@ export const make = Effect.gen(function* () {
     )
 
   const pump = (lane: Lane): void => {
-    while (lane.queue.length >= MAX_BATCH && lane.inFlight < MAX_IN_FLIGHT) launch(lane)
+    while (lane.queue.length >= MAX_BATCH && lane.inFlight < MAX_IN_FLIGHT) {
+      dropExpired(lane)
+      if (lane.queue.length > 0) launch([{ lane, items: take(lane) }])
+    }
     if (lane.queue.length === 0) {
-      if (lane.inFlight === 0 && lane.gathering === 0) lanes.delete(lane.productId)
+      if (lane.inFlight === 0 && !lane.ready) lanes.delete(lane.productId)
     } else if (lane.inFlight >= MAX_IN_FLIGHT) {
       if (!lane.expiring) {
         lane.expiring = true
         run(expire(lane))
       }
-    } else if (lane.gathering === 0) {
-      run(gather(lane))
+    } else if (!lane.ready) {
+      lane.ready = true
+      ready.push(lane)
+      if (gathering === 0) gather()
     }
   }
 
   const laneOf = (productId: number): Lane => {
     let lane = lanes.get(productId)
     if (lane === undefined) {
-      lane = { productId, queue: [], inFlight: 0, gathering: 0, expiring: false }
+      lane = { productId, queue: [], inFlight: 0, ready: false, expiring: false }
       lanes.set(productId, lane)
     }
     return lane

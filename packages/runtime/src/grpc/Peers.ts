@@ -15,6 +15,9 @@ import * as GrpcMetrics from "./GrpcMetrics.ts"
 
 type Peer<Self> = Layer.Layer<Self, AppConfig.ConfigInvalid, ServiceCredential | Deadlines | Retries>
 
+/** Have a deadline of their own, and are asked for again by the coalescer, item by item, while there is time. */
+const RESERVES: ReadonlySet<string> = new Set(["reserveBatch", "reserveBatches"])
+
 const peer = <Self>(
   name: AppConfig.PeerName,
   client: { readonly layer: (options: GrpcClient.ClientOptions) => Layer.Layer<Self> },
@@ -33,10 +36,9 @@ const peer = <Self>(
         credential,
         gate,
         onAttempt: GrpcMetrics.clientOf(name),
-        deadlineMs: (method) => deadlines.ms(method === "reserveBatch" ? "grpc.reserve" : "grpc.unary"),
-        // A batch of reservations is asked for again by its own coalescer, item by item, while there is time.
+        deadlineMs: (method) => deadlines.ms(RESERVES.has(method) ? "grpc.reserve" : "grpc.unary"),
         retry: (method) =>
-          method === "reserveBatch"
+          RESERVES.has(method)
             ? undefined
             : (self, isRetryable) => retries.apply("grpc.unary", name, isRetryable)(self),
       })
