@@ -1,16 +1,12 @@
 /** The gRPC face of inventory: thin, from messages to the catalog, publishing and the reservations, and back. */
-import type { MessageInitShape } from "@bufbuild/protobuf"
 import { InvalidInput } from "@floodgate/contracts/errors/Errors"
 import {
   ProductStatus,
   ReservationState,
-  type ReserveBatchRequest,
-  type ReserveBatchResponseSchema,
   type UpdateProductRequest,
 } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import { ProductBounds } from "@floodgate/contracts/sale/ProductBounds"
-import { MAX_BATCH } from "@floodgate/contracts/sale/ReserveCode"
 import * as Audit from "@floodgate/runtime/audit/Audit"
 import * as AuditList from "@floodgate/runtime/audit/AuditList"
 import * as CallerAccess from "@floodgate/runtime/grpc/CallerAccess"
@@ -20,39 +16,17 @@ import { orBusy } from "@floodgate/runtime/resilience/OrBusy"
 import * as Effect from "effect/Effect"
 import { Catalog, type Managed, type Shown } from "./Catalog.ts"
 import type { Edit, Product, ProductStatus as Status } from "./domain/Product.ts"
-import { problemOf, type ReservationAnswers, type ReservationBatch } from "./domain/Reservation.ts"
 import { Editing } from "./Editing.ts"
 import { Gallery } from "./media/Gallery.ts"
 import { ProductChecks } from "./ProductChecks.ts"
 import { Publishing } from "./Publishing.ts"
 import { Rebuild } from "./Rebuild.ts"
+import * as ReserveRpc from "./ReserveRpc.ts"
 import { Sale } from "./Sale.ts"
 import { SalePause } from "./SalePause.ts"
 import { Stock } from "./Stock.ts"
 import type { SaleSwitch } from "./store/SaleSwitchStore.ts"
 import { StockStore } from "./store/StockStore.ts"
-
-const batchOf = (request: ReserveBatchRequest): ReservationBatch => ({
-  product_id: Number(request.productId),
-  user_ids: request.userId.map(Number),
-  quantities: request.quantity,
-  request_ids: request.requestId,
-  not_after_ms: request.notAfterMs.map(Number),
-  traced_items: request.tracedItem,
-  traceparents: request.traceparent,
-})
-
-const answersMessage = (
-  answers: ReservationAnswers,
-): MessageInitShape<typeof ReserveBatchResponseSchema> => ({
-  code: [...answers.codes],
-  orderNum: [...answers.order_nums],
-  detail: answers.details.map(BigInt),
-  liveOrderNums: [...answers.live_order_nums],
-  serverTimeMs: BigInt(answers.server_time_ms),
-  stock: BigInt(answers.stock),
-  stockVersion: BigInt(answers.stock_version),
-})
 
 const statuses: Record<Status, ProductStatus> = {
   draft: ProductStatus.DRAFT,
@@ -210,25 +184,7 @@ export const rpc = GrpcServer.service(InventoryRpc, {
     return yield* shownMessage(product)
   }),
 
-  reserveBatch: Effect.fnUntraced(function* (request) {
-    return answersMessage(yield* (yield* Sale).reserve(batchOf(request)))
-  }),
-
-  reserveBatches: Effect.fnUntraced(function* (request) {
-    const sale = yield* Sale
-    const batches = request.batches.map(batchOf)
-    const items = batches.reduce((sum, batch) => sum + batch.user_ids.length, 0)
-    if (items === 0 || items > MAX_BATCH) {
-      return yield* InvalidInput.at("batches", `must hold 1 to ${MAX_BATCH} items in all`)
-    }
-    for (const [i, batch] of batches.entries()) {
-      const problem = problemOf(batch)
-      if (problem !== undefined)
-        return yield* InvalidInput.at(`batches.${i}.${problem.path}`, problem.message)
-    }
-    const answers = yield* Effect.forEach(batches, sale.reserve, { concurrency: "unbounded" })
-    return { batches: answers.map(answersMessage) }
-  }),
+  ...ReserveRpc.handlers,
 
   getReservation: Effect.fnUntraced(function* (request) {
     const { fields, view, product } = yield* (yield* Sale)
