@@ -87,7 +87,7 @@ withLayer(environment, { excludeTestServices: true })("ReserveBatches", (it) => 
       )
       assert.deepStrictEqual(
         batches.map(({ stock }) => stock),
-        [0n, -1n, 98n],
+        [0n, 0n, 98n],
       )
       const again = yield* stub.reserveBatch(batch(plenty, [1]))
       assert.deepStrictEqual([...again.code], [ReserveCode.ALREADY_BOUGHT])
