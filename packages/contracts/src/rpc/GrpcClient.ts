@@ -175,6 +175,12 @@ const unsent = new WeakSet<object>()
 export const wasNotSent = (error: unknown): boolean =>
   typeof error === "object" && error !== null && unsent.has(error)
 
+const unimplemented = new WeakSet<object>()
+
+/** Whether a call failed because its peer doesn't know the method (an older release): it certainly had no effect. */
+export const isUnimplemented = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && unimplemented.has(error)
+
 /** What a caller waits (ms) when too many calls are under way. */
 const crowdedRetryMs = 500
 
@@ -250,7 +256,9 @@ const failWith =
     if (error instanceof NotSent) return Effect.fail(error.busy)
     const typed = GrpcStatus.toError(error.metadata)
     if (typed !== undefined && (common.has(typed._tag) || declared.has(typed._tag))) return Effect.fail(typed)
-    const failure = Effect.fail(GrpcStatus.fromTransport(error.code))
+    const told = GrpcStatus.fromTransport(error.code)
+    if (error.code === status.UNIMPLEMENTED) unimplemented.add(told)
+    const failure = Effect.fail(told)
     // A peer that is away or slow is an everyday thing, told by the error; the others mean that somebody is wrong.
     return error.code === status.UNAVAILABLE ||
       error.code === status.DEADLINE_EXCEEDED ||

@@ -1,12 +1,22 @@
 import { create } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { Busy } from "@floodgate/contracts/errors/Errors"
-import { ReserveBatchesResponseSchema } from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
+import {
+  InventoryService,
+  ReserveBatchesResponseSchema,
+} from "@floodgate/contracts/gen/floodgate/inventory/v1/inventory_pb"
 import type { CallOptions } from "@floodgate/contracts/rpc/GrpcClient"
+import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
+import * as ServiceCredential from "@floodgate/contracts/rpc/ServiceCredential"
+import { InventoryRpc } from "@floodgate/contracts/rpc/Services"
 import { ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import * as GrpcServer from "@floodgate/runtime/grpc/GrpcServer"
+import * as Readiness from "@floodgate/runtime/lifecycle/Readiness"
+import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as FakePeers from "../testing/FakePeers.ts"
 import * as Messages from "../testing/Messages.ts"
@@ -366,6 +376,57 @@ describe("Coalescer", () => {
       assert.deepStrictEqual(yield* both(40, ReserveCode.RESERVED), { together: true, waited: true })
       assert.strictEqual(answers.size, 8)
     }).pipe(Effect.provide(layer))
+  })
+
+  it.scopedLive("an inventory of the release before is asked product by product", () => {
+    const key = Redacted.make("a-service-key-that-only-tests-know")
+    const credential = ServiceCredential.make({ service: "edge", keys: [key] })
+    const older = {
+      ...InventoryRpc,
+      service: {
+        ...InventoryService,
+        methods: InventoryService.methods.filter(({ localName }) => localName !== "reserveBatches"),
+      },
+    } as typeof InventoryRpc
+    const asked: Array<bigint> = []
+    const served = Layer.unwrapScoped(
+      Effect.map(
+        GrpcServer.make({
+          port: Config.succeed(0),
+          host: Config.succeed("127.0.0.1"),
+          services: [
+            GrpcServer.service(older, {
+              reserveBatch: ({ productId, userId }: { productId: bigint; userId: Array<bigint> }) =>
+                Effect.sync(() => {
+                  asked.push(productId)
+                  return Messages.reserved(userId.map((id) => [ReserveCode.RESERVED, `num-${id}`]))
+                }),
+            } as unknown as GrpcServer.Handlers<typeof InventoryRpc, never>),
+          ],
+        }),
+        ({ port }) => InventoryClient.layer({ url: `127.0.0.1:${port}`, credential }),
+      ),
+    ).pipe(Layer.provide([Layer.succeed(ServiceCredential.ServiceCredential, credential), Readiness.layer]))
+    return Effect.gen(function* () {
+      const coalescer = yield* Coalescer.Coalescer
+      const answers = new Map<number, ReserveOutcome>()
+      for (const productId of [1, 2, 3]) submit(coalescer, answers, productId, { productId })
+      yield* Effect.repeat(Effect.sleep(10), { until: () => answers.size === 3, times: 500 })
+      assert.deepStrictEqual(
+        [...answers.values()].map(({ code }) => code),
+        [ReserveCode.RESERVED, ReserveCode.RESERVED, ReserveCode.RESERVED],
+      )
+      assert.deepStrictEqual(asked.sort(), [1n, 2n, 3n])
+    }).pipe(
+      Effect.provide(
+        Coalescer.layer.pipe(
+          Layer.provide(served),
+          Layer.provide(ServerClock.layer),
+          Layer.provide(SoldOutMarks.layer),
+          Layer.orDie,
+        ),
+      ),
+    )
   })
 
   it.scoped("only recorded requests carry their trace, and only they make a span", () => {

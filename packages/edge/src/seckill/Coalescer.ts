@@ -46,6 +46,8 @@ const MIN_RETRY_MS = 100
 const MAX_ATTEMPTS = 3
 /** Products that are sent alone. */
 const MAX_ALONE = 10_000
+/** How long all are sent alone to an inventory of an older release, which knows no other way. */
+const APART_MS = 10_000
 
 export interface Item {
   readonly userId: number
@@ -111,6 +113,8 @@ export const make = Effect.gen(function* () {
   let gathering = 0
   /** Products whose shard didn't answer when they were asked for last. */
   const alone = new Set<number>()
+  /** Until then every product goes alone, Unix ms. */
+  let apartUntilMs = 0
 
   yield* Instrument.observing(() => SeckillMetrics.pending.set({}, pendingInAll))
 
@@ -227,6 +231,11 @@ export const make = Effect.gen(function* () {
         }
         return Effect.void
       }
+      if (GrpcClient.isUnimplemented(failure)) {
+        apartUntilMs = nowMs() + APART_MS
+        for (const batch of batches) settle(batch, () => notExecuted)
+        return Effect.void
+      }
       // Perhaps it was done: asking again under the same request ids is safe, and the only way to know.
       const busy = failure instanceof Busy
       for (const batch of batches) {
@@ -283,7 +292,7 @@ export const make = Effect.gen(function* () {
       dropExpired(lane)
       if (lane.queue.length === 0 || lane.inFlight >= MAX_IN_FLIGHT) continue
       const batch = { lane, items: take(lane) }
-      if (alone.has(lane.productId)) {
+      if (alone.has(lane.productId) || nowMs() < apartUntilMs) {
         launch([batch])
         continue
       }
