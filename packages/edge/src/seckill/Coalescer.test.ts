@@ -254,6 +254,28 @@ describe("Coalescer", () => {
   })
 
   it.scoped(
+    "after an attempt without an answer, one that wasn't executed doesn't say that nothing was done",
+    () => {
+      const { calls, layer } = makeInventory()
+      return Effect.gen(function* () {
+        const coalescer = yield* Coalescer.Coalescer
+        const answers = new Map<number, ReserveOutcome>()
+        submit(coalescer, answers, 1)
+        yield* turn
+        yield* Deferred.fail(calls[0]!.reply, new Busy({}))
+        for (const at of [1, 2]) {
+          yield* TestClock.adjust(60)
+          yield* turn
+          yield* reserveAll(calls[at]!, ReserveCode.NOT_EXECUTED)
+          yield* turn
+        }
+        assert.lengthOf(calls, 3)
+        assert.strictEqual(answers.get(1)?.code, ReserveCode.UNKNOWN)
+      }).pipe(Effect.provide(layer))
+    },
+  )
+
+  it.scoped(
     "what was not executed is asked for again while there is time, the rest of its batch is not",
     () => {
       const { calls, layer } = makeInventory()

@@ -74,6 +74,8 @@ interface Waiting extends Item {
   /** By this process's clock, Unix ms. */
   readonly expiresMs: number
   attempts: number
+  /** An attempt got no answer: it may have been done. */
+  unsure: boolean
 }
 
 interface Lane {
@@ -91,6 +93,13 @@ interface Batch {
   readonly lane: Lane
   readonly items: ReadonlyArray<Waiting>
 }
+
+/** Answers of an attempt that got as far as its request id not at all: they say nothing of the attempts before. */
+const OF_THIS_ATTEMPT: ReadonlySet<number> = new Set([
+  ReserveCode.NOT_EXECUTED,
+  ReserveCode.EXPIRED,
+  ReserveCode.FENCED,
+])
 
 const endOfTurn = Effect.async<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
@@ -156,7 +165,7 @@ export const make = Effect.gen(function* () {
     items.forEach((item, i) => {
       const outcome = outcomeOf(i)
       if (mayRetry(item, outcome.code)) again.push(item)
-      else item.answer(outcome)
+      else item.answer(item.unsure && OF_THIS_ATTEMPT.has(outcome.code) ? unknown : outcome)
     })
     if (again.length === 0) return
     run(
@@ -224,11 +233,9 @@ export const make = Effect.gen(function* () {
       if (Cause.isInterruptedOnly(cause)) return Effect.void
       const failure = Option.getOrUndefined(Cause.failureOption(cause))
       if (GrpcClient.wasNotSent(failure)) {
-        // The breaker is open: it will be for longer than it pays to keep the crowd waiting. What was sent before may
-        // have been done.
-        for (const { items } of batches) {
-          for (const item of items) item.answer(item.attempts === 1 ? notExecuted : unknown)
-        }
+        // The breaker is open: it will be for longer than it pays to keep the crowd waiting.
+        for (const { items } of batches)
+          for (const item of items) item.answer(item.unsure ? unknown : notExecuted)
         return Effect.void
       }
       if (GrpcClient.isUnimplemented(failure)) {
@@ -239,9 +246,8 @@ export const make = Effect.gen(function* () {
       // Perhaps it was done: asking again under the same request ids is safe, and the only way to know.
       const busy = failure instanceof Busy
       for (const batch of batches) {
-        settle(batch, (i) =>
-          busy && mayRetry(batch.items[i]!, ReserveCode.NOT_EXECUTED) ? notExecuted : unknown,
-        )
+        for (const item of batch.items) item.unsure = true
+        settle(batch, () => (busy ? notExecuted : unknown))
       }
       return busy ? Effect.void : Effect.logError("A call with reservations failed", cause)
     })
@@ -368,7 +374,7 @@ export const make = Effect.gen(function* () {
         SeckillMetrics.overflow(1)
         item.answer(notExecuted)
       } else {
-        enqueue(lane, { ...item, expiresMs: nowMs() + ITEM_MS, attempts: 0 })
+        enqueue(lane, { ...item, expiresMs: nowMs() + ITEM_MS, attempts: 0, unsure: false })
       }
     },
     pending: () => pendingInAll,
