@@ -29,7 +29,15 @@ const times: Relay.RelayTimes = {
 /** A bus of one process, that can be down. */
 class FakeBus extends Context.Tag("test/FakeBus")<
   FakeBus,
-  { down: boolean; life: string; readonly messages: Array<OutgoingMessage & { readonly topic: string }> }
+  {
+    down: boolean
+    life: string
+    readonly messages: Array<OutgoingMessage & { readonly topic: string }>
+    /** The keys of each publish. */
+    readonly publishes: Array<ReadonlyArray<string>>
+    /** What one takes, ms. */
+    takesMs: number
+  }
 >() {}
 
 const bus = Layer.effect(
@@ -39,11 +47,16 @@ const bus = Layer.effect(
       Effect.suspend(() => {
         if (state.down) return new BusUnavailable({ operation: "publish", reason: "down" })
         for (const message of messages) state.messages.push({ ...message, topic })
-        return Effect.void
+        state.publishes.push(messages.map((message) => message.key))
+        return state.takesMs > 0 ? Effect.sleep(state.takesMs) : Effect.void
       })
     return { publish, incarnation: Effect.sync(() => state.life) } as unknown as Context.Tag.Service<EventBus>
   }),
-).pipe(Layer.provideMerge(Layer.sync(FakeBus, () => ({ down: false, life: "first", messages: [] }))))
+).pipe(
+  Layer.provideMerge(
+    Layer.sync(FakeBus, () => ({ down: false, life: "first", messages: [], publishes: [], takesMs: 0 })),
+  ),
+)
 
 const quiet = { published: () => Effect.void, deleting: () => Effect.void }
 
@@ -124,6 +137,33 @@ withLayer(environment, { excludeTestServices: true })("Relay", (it) => {
         yield* decide(messages.map((m) => m.key))
         yield* eventually(lengthOf(id), (n) => n === 0)
       }),
+  )
+
+  it.scoped("shards that have something leave together", () =>
+    Effect.gen(function* () {
+      const bus = yield* FakeBus
+      yield* Layer.build(Relay.layerWith({ ...times, gather: 2_000 })).pipe(
+        Effect.provideService(RelayHooks, quiet),
+      )
+      const ids = yield* Effect.forEach([1, 2, 3, 4], () => product())
+      assert.strictEqual(new Set(ids.map(Shards.shardOf)).size, 4)
+      // So that each shard is relayed already.
+      for (const id of ids) {
+        const order_num = yield* buy(id, 1)
+        yield* eventually(copiesOf(order_num), (n) => n === 1)
+      }
+      const first = yield* buy(ids[0]!, 2)
+      yield* eventually(copiesOf(first), (n) => n === 1)
+      bus.takesMs = 200
+      const order_nums = yield* Effect.forEach(ids, (id) => buy(id, 3))
+      for (const order_num of order_nums) yield* eventually(copiesOf(order_num), (n) => n === 1)
+      const publishes = bus.publishes.filter((keys) => keys.some((key) => order_nums.includes(key)))
+      // Whoever's turn of the event loop came first, and all others.
+      assert.isAtMost(publishes.length, 2)
+      bus.takesMs = 0
+      yield* decide(bus.messages.map((m) => m.key))
+      for (const id of ids) yield* eventually(lengthOf(id), (n) => n === 0)
+    }),
   )
 
   it.scoped("a bus that begins another life is given what is open again, however young", () =>

@@ -66,8 +66,8 @@ export const defaultTimes: RelayTimes = {
 /** Entries read, produced, or asked for at once. */
 const BATCH = 500
 
-/** Publishes under way at once, and questions for outcomes. */
-const AT_ONCE = 2
+/** Shared publishes under way at once, and questions for outcomes: what comes meanwhile goes together. */
+const AT_ONCE = 1
 
 /** Shards ask for outcomes at this many moments of each `sweep`, together with the others of theirs. */
 const SWEEP_PHASES = 4
@@ -164,6 +164,8 @@ const make = (times: RelayTimes) =>
       atOnce: AT_ONCE,
       most: BATCH,
       sizeOf: (messages: ReadonlyArray<OutgoingMessage>) => messages.length,
+      // What a partition without a leader holds up.
+      keyOf: (messages) => messages[0]!.partition!,
       call: (asks) => bus.publish(Topic.Reservations, asks.flat()),
     })
 
@@ -171,6 +173,7 @@ const make = (times: RelayTimes) =>
       atOnce: AT_ONCE,
       most: BATCH,
       sizeOf: (entries: ReadonlyArray<StreamEntry.StreamEntry>) => entries.length,
+      keyOf: (entries) => Shards.shardOf(entries[0]!.event.product_id),
       call: (asks) => {
         const entries = asks.flat()
         return Effect.map(

@@ -201,6 +201,7 @@ export const run: Effect.Effect<never, BusFailed, EventBus | Needs> = Effect.gen
     atOnce: TRANSACTIONS_AT_ONCE,
     most: MAX_BATCH,
     sizeOf: (batch: ReadonlyArray<IncomingMessage>) => batch.length,
+    keyOf: (batch) => batch[0]!.partition,
     call: (batches) => Effect.annotateLogs(handle(batches.flat()), { group: GROUP }),
   })
   return yield* bus.consume({

@@ -22,7 +22,12 @@ const turns = Effect.promise(
   () => new Promise<void>((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve)))),
 )
 
-const options = { atOnce: 1, most: 4, sizeOf: (ask: ReadonlyArray<number>) => ask.length }
+const options = {
+  atOnce: 1,
+  most: 4,
+  sizeOf: (ask: ReadonlyArray<number>) => ask.length,
+  keyOf: (ask: ReadonlyArray<number>) => ask[0]!,
+}
 
 describe("Joined", () => {
   it.scopedLive("what is asked in one turn is one call, whose result is everybody's", () =>
@@ -65,19 +70,45 @@ describe("Joined", () => {
     }),
   )
 
-  it.scopedLive("a failure is everybody's of its call, and the next call goes", () =>
+  it.scopedLive("where a shared call fails each ask is made by itself, and gets its own result", () =>
     Effect.gen(function* () {
       const { asked, call, gates } = yield* calls
       const join = yield* Joined.make({ ...options, call })
-      const failed = yield* Effect.forEach([[1], [2]], (ask) => Effect.fork(Effect.flip(join(ask))))
+      const one = yield* Effect.fork(join([1]))
+      const two = yield* Effect.fork(Effect.flip(join([2])))
       yield* turns
-      const next = yield* Effect.fork(join([3]))
       yield* Deferred.fail(gates[0]!, "away")
-      assert.deepStrictEqual(yield* Effect.forEach(failed, Fiber.join), ["away", "away"])
       yield* turns
-      assert.deepStrictEqual(asked[1], [[3]])
+      assert.deepStrictEqual(asked, [[[1], [2]], [[1]], [[2]]])
+      yield* Deferred.succeed(gates[1]!, "done")
+      yield* Deferred.fail(gates[2]!, "two is away")
+      assert.strictEqual(yield* Fiber.join(one), "done")
+      assert.strictEqual(yield* Fiber.join(two), "two is away")
+    }),
+  )
+
+  it.scopedLive("whose ask failed by itself goes by itself until it succeeds, and holds up nobody", () =>
+    Effect.gen(function* () {
+      const { asked, call, gates } = yield* calls
+      const join = yield* Joined.make({ ...options, call })
+      const failed = yield* Effect.fork(Effect.flip(join([1])))
+      yield* turns
+      yield* Deferred.fail(gates[0]!, "away")
+      yield* Fiber.join(failed)
+
+      const again = yield* Effect.fork(join([1]))
+      const other = yield* Effect.fork(join([2]))
+      yield* turns
+      assert.deepStrictEqual(asked.slice(1), [[[1]], [[2]]])
+      yield* Deferred.succeed(gates[2]!, "done")
+      assert.strictEqual(yield* Fiber.join(other), "done")
       yield* Deferred.succeed(gates[1]!, "back")
-      assert.strictEqual(yield* Fiber.join(next), "back")
+      assert.strictEqual(yield* Fiber.join(again), "back")
+
+      yield* Effect.fork(join([1]))
+      yield* Effect.fork(join([2]))
+      yield* turns
+      assert.deepStrictEqual(asked[3], [[1], [2]])
     }),
   )
 
