@@ -14,6 +14,7 @@ import type { ReserveBatchResponse } from "@floodgate/contracts/gen/floodgate/in
 import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { MAX_BATCH, ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import { endOfTurn } from "@floodgate/runtime/batching/EndOfTurn"
 import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
 import * as Cause from "effect/Cause"
@@ -100,11 +101,6 @@ const OF_THIS_ATTEMPT: ReadonlySet<number> = new Set([
   ReserveCode.EXPIRED,
   ReserveCode.FENCED,
 ])
-
-const endOfTurn = Effect.async<void>((resume) => {
-  const handle = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(handle))
-})
 
 export const make = Effect.gen(function* () {
   const inventory = yield* InventoryClient

@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
+import { endOfTurn } from "./EndOfTurn.ts"
 
 export interface Options<A, B, E, R> {
   /** Calls under way at once. */
@@ -32,11 +33,6 @@ interface Asker<A, B, E> {
   readonly ask: A
   readonly answer: Deferred.Deferred<B, E>
 }
-
-const endOfTurn = Effect.async<void>((resume) => {
-  const handle = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(handle))
-})
 
 /**
  * The joined form of `options.call`, for as long as the scope is open. Holds no more asks than it has askers: their
