@@ -28,6 +28,7 @@ import * as StreamEntry from "../domain/StreamEntry.ts"
 import * as SaleScripts from "../store/SaleScripts.ts"
 import * as ShardKeys from "../store/ShardKeys.ts"
 import { ShardSignals } from "../store/ShardSignals.ts"
+import * as Departures from "./Departures.ts"
 import { RelayHooks } from "./RelayHooks.ts"
 import * as RelayMetrics from "./RelayMetrics.ts"
 import * as Trouble from "./Trouble.ts"
@@ -150,15 +151,7 @@ const make = (times: RelayTimes) =>
         Effect.map((reply) => reply === 1),
       )
 
-    /** When shards that have something leave, or left, Unix ms. */
-    let departureMs = 0
-
-    /** Waits for the next departure: at once after a pause, else together with all who wait. */
-    const awaitDeparture = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
-      if (nowMs >= departureMs + times.gather) departureMs = nowMs
-      else if (nowMs >= departureMs) departureMs += times.gather
-      return departureMs > nowMs ? Effect.sleep(departureMs - nowMs) : Effect.void
-    })
+    const awaitDeparture = Departures.make(times.gather)
 
     const publish = yield* Joined.make({
       atOnce: AT_ONCE,
@@ -172,10 +165,11 @@ const make = (times: RelayTimes) =>
     const outcomesOf = yield* Joined.make({
       atOnce: AT_ONCE,
       most: BATCH,
-      sizeOf: (entries: ReadonlyArray<StreamEntry.StreamEntry>) => entries.length,
-      keyOf: (entries) => Shards.shardOf(entries[0]!.event.product_id),
+      sizeOf: (ask: { readonly shard: number; readonly entries: ReadonlyArray<StreamEntry.StreamEntry> }) =>
+        ask.entries.length,
+      keyOf: (ask) => ask.shard,
       call: (asks) => {
-        const entries = asks.flat()
+        const entries = asks.flatMap((ask) => ask.entries)
         return Effect.map(
           ordering.batchGetOutcomes({
             orderNums: entries.map((entry) => entry.order_num),
@@ -275,7 +269,7 @@ const make = (times: RelayTimes) =>
         const rows = yield* range(shard, from, upTo)
         if (rows.length === 0) return { next: undefined, empty: from === "-", produced: false }
         const entries = yield* entriesOf(shard, rows)
-        const { decided, held } = yield* outcomesOf(entries)
+        const { decided, held } = yield* outcomesOf({ shard, entries })
         yield* outcomeTrouble.worked
         const ids = entries.filter((entry) => decided.has(entry.order_num)).map((entry) => entry.id)
         if (ids.length > 0) {
