@@ -173,7 +173,11 @@ export const ordersPersisted = async (
     batches: [] as Array<number>,
     single: [] as Array<number>,
   }
-  let user = 1_000_000
+  // Beyond whoever bought here before: order numbers of the reference are made of users alone.
+  const [[last]] = await pool.query<Array<mysql.RowDataPacket>>(
+    "SELECT CAST(COALESCE(MAX(user_id), 0) AS SIGNED) id FROM ordering.`order`",
+  )
+  let user = Math.max(1_000_000, (last!["id"] as number) + 1)
   const next = (n: number) => {
     user += n
     return user - n

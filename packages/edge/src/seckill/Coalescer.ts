@@ -1,7 +1,7 @@
 /**
  * Turns the requests of a rush into batches, one a product, and batches into calls: a round trip to inventory costs more
  * than a hundred reservations in it. The first request after a pause leaves at the end of the same turn of the event
- * loop; while calls are under way the next call gathers until they are answered, for at most 2 ms or 128 items.
+ * loop; those behind it gather until the next departure, 4 ms after the last, or until there are 128 of a product.
  *
  * A call is answered when all its products are. One whose shard didn't answer is sent alone until it does again, so that
  * it holds up nobody else.
@@ -14,6 +14,7 @@ import type { ReserveBatchResponse } from "@floodgate/contracts/gen/floodgate/in
 import * as GrpcClient from "@floodgate/contracts/rpc/GrpcClient"
 import { InventoryClient } from "@floodgate/contracts/rpc/InventoryClient"
 import { MAX_BATCH, ReserveCode } from "@floodgate/contracts/sale/ReserveCode"
+import * as Departures from "@floodgate/runtime/batching/Departures"
 import { endOfTurn } from "@floodgate/runtime/batching/EndOfTurn"
 import * as Instrument from "@floodgate/runtime/metrics/Instrument"
 import * as TraceContext from "@floodgate/runtime/telemetry/TraceContext"
@@ -30,8 +31,11 @@ import * as SeckillMetrics from "./SeckillMetrics.ts"
 import { ServerClock } from "./ServerClock.ts"
 import { SoldOutMarks } from "./SoldOutMarks.ts"
 
-/** How long a call gathers while others are under way. */
-export const MAX_WAIT_MS = 2
+/**
+ * Time between departures. A call costs edge, inventory and Redis more than what it carries: without this, each of the
+ * few hundred a second that a limit lets through in a flood would make a call of its own.
+ */
+export const GATHER_MS = 4
 /** Calls under way for one product. More would only queue at its Redis. */
 export const MAX_IN_FLIGHT = 8
 /** Items of one product that wait for a call. */
@@ -112,10 +116,8 @@ export const make = Effect.gen(function* () {
   let pendingInAll = 0
   /** Lanes that leave together next. */
   let ready: Array<Lane> = []
-  let underWay = 0
-  let gatherings = 0
-  /** The gathering under way, by number; 0 where there is none. */
-  let gathering = 0
+  const departure = Departures.make(GATHER_MS)
+  let gathering = false
   /** Products whose shard didn't answer when they were asked for last. */
   const alone = new Set<number>()
   /** Until then every product goes alone, Unix ms. */
@@ -260,7 +262,6 @@ export const make = Effect.gen(function* () {
   }
 
   const launch = (batches: ReadonlyArray<Batch>): void => {
-    underWay++
     let count = 0
     for (const { items, lane } of batches) {
       lane.inFlight++
@@ -272,12 +273,9 @@ export const make = Effect.gen(function* () {
       Effect.ensuring(
         Effect.suspend(() => call(batches)),
         Effect.sync(() => {
-          underWay--
           SeckillMetrics.batchSeconds((performance.now() - startedAt) / 1_000)
           for (const { lane } of batches) lane.inFlight--
           for (const { lane } of batches) pump(lane)
-          // Nothing to wait for any more: what has gathered meanwhile leaves now.
-          if (underWay === 0 && gathering !== 0) gather()
         }),
       ),
     )
@@ -311,14 +309,12 @@ export const make = Effect.gen(function* () {
   }
 
   const gather = (): void => {
-    const mine = ++gatherings
-    gathering = mine
+    gathering = true
     run(
       Effect.zipRight(
-        underWay === 0 ? endOfTurn : Effect.sleep(MAX_WAIT_MS),
+        Effect.zipRight(departure, endOfTurn),
         Effect.sync(() => {
-          if (gathering !== mine) return
-          gathering = 0
+          gathering = false
           depart()
         }),
       ),
@@ -350,7 +346,7 @@ export const make = Effect.gen(function* () {
     } else if (!lane.ready) {
       lane.ready = true
       ready.push(lane)
-      if (gathering === 0) gather()
+      if (!gathering) gather()
     }
   }
 
