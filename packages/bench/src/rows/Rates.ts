@@ -216,7 +216,7 @@ const WARM_UP_S = 2
 export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
   const forMs = world.size.quick ? 4_000 : 20_000
   const capacity = Math.round((await mostAccepted(world)) * LET_THROUGH)
-  const [calm, hot, neighbour] = (await world.sell(3)) as [number, number, number]
+  const [calm, hot, neighbour, filled] = (await world.sell(4)) as [number, number, number, number]
   const half = Math.floor((world.size.known.from + world.size.known.to) / 2)
   const crowd = { from: world.size.known.from, to: half }
   const neighbours = { from: half, to: world.size.known.to }
@@ -229,6 +229,15 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
     }),
   )
   counted(unloaded, "202")
+  // Just what the limit lets through, and nobody else: what the flood itself adds shows against it.
+  const full = await world.load.run(
+    buyAt(world, [filled], capacity, {
+      requests: { kind: "ask", products: [filled], buyers: crowd, keyed: true },
+      warmUp: capacity * WARM_UP_S,
+      forMs,
+      judged: "202",
+    }),
+  )
   const [flooded, beside] = await world.withSecondLoad((second) =>
     Promise.all([
       world.load.run(
@@ -257,7 +266,9 @@ export const flood = async (world: World): Promise<ReadonlyArray<Result>> => {
     reference: rounds([unloaded.p99]),
     against: `p99 of accepted at ${NEIGHBOUR} /s without the flood`,
     reach: { less: 2 },
-    notes: [`${note}; ${latency(outcome)}, without the flood ${latency(unloaded)}`],
+    notes: [
+      `${note}; ${latency(outcome)}, without the flood ${latency(unloaded)}, at ${capacity} /s and none beyond ${latency(full)}`,
+    ],
   })
   return [
     row(
